@@ -1,1 +1,48 @@
-//! model
+//! The vocabulary of Slipway: every noun of the platform as a plain value.
+//!
+//! Owns the meaning and the grammar of names, ids, manifests, releases, formations, hosts, instances, routes and events,
+//! and the words users read (`Trouble`, `say`). Must never do IO, read a clock, draw randomness or be async: values come in,
+//! values go out.
+
+pub mod app_env;
+pub mod assignment;
+pub mod build;
+pub mod code;
+pub mod digest;
+pub mod event;
+pub mod formation;
+pub mod health;
+pub mod host;
+pub mod hostname;
+pub mod id;
+pub mod instance;
+pub mod manifest;
+pub mod name;
+pub mod procfile;
+pub mod release;
+pub mod resources;
+pub mod route;
+pub mod say;
+pub mod trouble;
+
+pub use app_env::{AppEnv, AppPath, AppRef};
+pub use assignment::{Assignment, HostAssignments, Intent};
+pub use build::{Build, BuildState};
+pub use code::Code;
+pub use digest::{Digest, ImageRef};
+pub use event::{Actor, Event, Origin, Outcome};
+pub use formation::{Formation, ProcessSpec, RunSpec, Sealed};
+pub use health::HealthCheck;
+pub use host::{Capacity, Host, HostState};
+pub use hostname::Hostname;
+pub use id::{BuildId, EventId, InstanceId, PushId, RouterId};
+pub use instance::{Exit, InstanceState, InstanceStatus};
+pub use manifest::Manifest;
+pub use name::{AppName, EnvName, HostName, ProcessName, TeamName, TemplateName, TenantName, UserName, ZoneName};
+pub use release::{Release, ReleaseNumber, ReleaseState};
+pub use resources::Resources;
+pub use route::{Route, RouteState};
+pub use trouble::Trouble;
+
+/// An instant in UTC, as stored and sent.
+pub type Time = chrono::DateTime<chrono::Utc>;

@@ -1,0 +1,99 @@
+//! A build: one run of a template over one source tree, an object of the server with an id and a log.
+//!
+//! ```text
+//!  queued ──► running ──► succeeded
+//!    │  │        ├──────► failed
+//!    │  └──────► ├──────► cancelled
+//!    ▼           ▼
+//!  superseded   lost        (a newer push took its place | the server stopped in the middle)
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use crate::Time;
+use crate::app_env::AppEnv;
+use crate::digest::ImageRef;
+use crate::id::BuildId;
+use crate::name::{TemplateName, UserName};
+use crate::release::ReleaseNumber;
+use crate::trouble::Trouble;
+
+/// Where a build stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BuildState {
+    /// Waits for the lock of its app and environment, or for a free builder.
+    Queued,
+    /// Runs.
+    Running,
+    /// Made a slug, or found one.
+    Succeeded,
+    /// Refused or broken; `trouble` says why.
+    Failed,
+    /// Somebody cancelled it.
+    Cancelled,
+    /// A newer push of the same app and environment took its place.
+    Superseded,
+    /// The server stopped while it ran.
+    Lost,
+}
+
+impl BuildState {
+    /// The state as stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
+            Self::Lost => "lost",
+        }
+    }
+
+    /// Reads what `as_str` wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled, Self::Superseded, Self::Lost]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+    }
+
+    /// Whether it will not change any more.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+}
+
+/// A build as records keep it; the log is stored beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// Its id, in its URL.
+    pub id: BuildId,
+    /// Which app and environment.
+    pub app: AppEnv,
+    /// Where it stands.
+    pub state: BuildState,
+    /// The commit that was pushed.
+    pub commit: String,
+    /// First line of its message.
+    pub subject: String,
+    /// Who pushed.
+    pub by: UserName,
+    /// When it was opened.
+    pub at: Time,
+    /// When it began to run.
+    pub started: Option<Time>,
+    /// When it ended.
+    pub ended: Option<Time>,
+    /// The template that was chosen.
+    pub template: Option<TemplateName>,
+    /// The image that it made or found.
+    pub image: Option<ImageRef>,
+    /// Whether an earlier build of the same source served.
+    pub reused: bool,
+    /// The release that came of it.
+    pub release: Option<ReleaseNumber>,
+    /// Why it failed.
+    pub trouble: Option<Trouble>,
+}
