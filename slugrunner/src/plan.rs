@@ -171,7 +171,8 @@ fn step(instance: &InstanceId, intent: Option<Intent>, one: &Observed, now: Time
     let action = match (one.phase, container) {
         (None, Some(container)) => Some(Action::Adopt(id(), container)),
         (None, None) if run => Some(Action::Start(id())),
-        (None, None) => intent.map(|_| Action::Finish(id(), None)),
+        (None, None) if intent.is_some() => Some(Action::Finish(id(), None)),
+        (None, None) => Some(Action::Forget(id())),
 
         (Some(Phase::Idle | Phase::Waiting { .. }), Some(container)) => Some(Action::Remove(Some(id()), container)),
         (Some(Phase::Idle | Phase::Waiting { .. }), None) if !run => Some(Action::Finish(id(), None)),
