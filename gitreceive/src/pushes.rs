@@ -1,0 +1,133 @@
+//! The running pushes: what the server knows of each between its first byte and its last line.
+//!
+//! ```text
+//! Fresh ──pre-receive──▶ Deciding ──accept──▶ Accepted ──post-receive──▶ Rolling ──▶ Rolled
+//!                            └──refuse──▶ Refused
+//! ```
+//!
+//! A hook is believed because it knows the token of its push; each may come once, and only in this order.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use model::PushId;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::chance;
+use crate::desk::{Identity, Opened, Push, Rollout};
+
+/// Where a push stands.
+pub(crate) enum Phase {
+    Fresh,
+    Deciding,
+    Refused,
+    Accepted(Box<Push>),
+    Rolling,
+    Rolled(Rollout),
+}
+
+/// One push.
+pub(crate) struct Running {
+    pub id: PushId,
+    pub token: String,
+    pub who: Identity,
+    pub opened: Opened,
+    pub repository: PathBuf,
+    /// The pack has arrived: git has called its first hook.
+    pub arrived: CancellationToken,
+    /// What runs at the desk on behalf of the hooks.
+    pub hooks: TaskTracker,
+    phase: Mutex<Phase>,
+}
+
+impl Running {
+    pub(crate) fn new(who: Identity, opened: Opened, repository: PathBuf) -> Self {
+        Self {
+            id: PushId::mint(chance::bytes()),
+            token: chance::hex::<32>(),
+            who,
+            opened,
+            repository,
+            arrived: CancellationToken::new(),
+            hooks: TaskTracker::new(),
+            phase: Mutex::new(Phase::Fresh),
+        }
+    }
+
+    /// The pre-receive hook is here; `false` when it may not be.
+    pub(crate) fn begin(&self) -> bool {
+        let mut phase = self.phase();
+        let may = matches!(*phase, Phase::Fresh);
+        if may {
+            *phase = Phase::Deciding;
+            self.arrived.cancel();
+        }
+        may
+    }
+
+    /// The verdict: the push that was accepted, or nothing.
+    pub(crate) fn decided(&self, accepted: Option<Push>) {
+        *self.phase() = accepted.map_or(Phase::Refused, |push| Phase::Accepted(Box::new(push)));
+    }
+
+    /// The post-receive hook is here; `None` when it may not be.
+    pub(crate) fn moved(&self) -> Option<Push> {
+        let mut phase = self.phase();
+        match std::mem::replace(&mut *phase, Phase::Rolling) {
+            Phase::Accepted(push) => Some(*push),
+            other => {
+                *phase = other;
+                None
+            }
+        }
+    }
+
+    /// The rollout is over.
+    pub(crate) fn rolled(&self, rollout: Rollout) {
+        *self.phase() = Phase::Rolled(rollout);
+    }
+
+    /// How the rollout ended, when there was one.
+    pub(crate) fn rollout(&self) -> Option<Rollout> {
+        match *self.phase() {
+            Phase::Rolled(rollout) => Some(rollout),
+            _ => None,
+        }
+    }
+
+    fn phase(&self) -> MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All of them, by token.
+#[derive(Default)]
+pub(crate) struct Pushes {
+    by_token: Mutex<HashMap<String, Arc<Running>>>,
+}
+
+impl Pushes {
+    pub(crate) fn add(&self, push: &Arc<Running>) {
+        self.table().insert(push.token.clone(), push.clone());
+    }
+
+    pub(crate) fn remove(&self, push: &Running) {
+        self.table().remove(&push.token);
+    }
+
+    /// The push with this token. Tokens have 256 random bits: a lookup that takes longer for a better guess tells nothing.
+    pub(crate) fn find(&self, token: &str) -> Option<Arc<Running>> {
+        self.table().get(token).cloned()
+    }
+
+    /// Whether another push to the same app runs.
+    pub(crate) fn any_to(&self, app: &model::AppRef) -> bool {
+        self.table().values().any(|push| push.opened.app.app_ref() == *app)
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<String, Arc<Running>>> {
+        self.by_token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
