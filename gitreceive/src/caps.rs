@@ -1,13 +1,17 @@
 //! How many connections are taken, and from whom. Pure; the clock is an argument.
 //!
-//! Counts what is there, per address and in total, before and after the login, and lets new ones in at a rate. For IPv6 an
-//! address is its /64 network: one machine has that many.
+//! Counts what is there, per address and in total, before and after the login, and greets new ones at a pace: whoever comes
+//! too fast waits before the first byte, which costs the server nothing. For IPv6 an address is its /64 network: one machine
+//! has that many.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use crate::config::Caps;
+
+/// Longest wait for a greeting; whoever would have to wait longer is turned away.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a connection is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +43,8 @@ pub(crate) struct Doors {
 pub(crate) struct Seat {
     address: IpAddr,
     logged_in: bool,
+    /// How long to wait before the greeting.
+    pub wait: Duration,
 }
 
 impl Doors {
@@ -65,14 +71,16 @@ impl Doors {
         if entry.logging_in >= caps.logging_in {
             return Err(Full::LoggingIn);
         }
-        if entry.tokens < 1.0 {
+        let owed = (1.0 - entry.tokens).max(0.0);
+        let wait = Duration::from_secs_f64(owed / caps.per_second.max(0.01));
+        if wait > PATIENCE {
             return Err(Full::Rate);
         }
         entry.tokens -= 1.0;
         entry.open += 1;
         entry.logging_in += 1;
         self.total += 1;
-        Ok(Seat { address, logged_in: false })
+        Ok(Seat { address, logged_in: false, wait })
     }
 
     /// The login succeeded: the connection counts as logged in, and a good one does not use up the rate.
@@ -156,10 +164,16 @@ mod tests {
             let seat = doors.open(ip(1), start).expect("within the burst");
             doors.close(&seat);
         }
+        for n in 1..=10 {
+            let seat = doors.open(ip(1), start).expect("within the patience");
+            assert_eq!(seat.wait, Duration::from_secs(n));
+            doors.close(&seat);
+        }
         assert_eq!(doors.open(ip(1), start), Err(Full::Rate));
-        let later = start + Duration::from_secs(2);
+        let later = start + Duration::from_secs(12);
         for _ in 0..100 {
             let mut seat = doors.open(ip(1), later).expect("good logins");
+            assert_eq!(seat.wait, Duration::ZERO);
             doors.logged_in(&mut seat);
             doors.close(&seat);
         }

@@ -32,6 +32,8 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// Least time that a refused key takes, the same for every reason.
     pub rejection_time: Duration,
+    /// Refuse key exchanges that a later quantum computer could undo. Clients older than OpenSSH 9.9 can not connect then.
+    pub post_quantum_only: bool,
     /// Silence after which the client is asked whether it is still there; five unanswered questions end the connection.
     pub keepalive: Duration,
     /// Connections, caps and rates.
@@ -53,15 +55,15 @@ pub struct Caps {
     pub per_address: usize,
     /// From one address, before they are logged in.
     pub logging_in: usize,
-    /// New ones from one address in a row.
+    /// Greeted from one address without a wait. A login that succeeds does not count.
     pub burst: u32,
-    /// New ones from one address per second in the long run.
+    /// Greeted from one address per second beyond that; others wait, for ten seconds at most.
     pub per_second: f64,
 }
 
 impl Default for Caps {
     fn default() -> Self {
-        Self { total: 1000, per_address: 100, logging_in: 20, burst: 30, per_second: 10.0 }
+        Self { total: 1000, per_address: 100, logging_in: 50, burst: 10, per_second: 5.0 }
     }
 }
 
@@ -81,6 +83,7 @@ impl Config {
             login_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(300),
             rejection_time: Duration::from_millis(300),
+            post_quantum_only: false,
             keepalive: Duration::from_secs(15),
             caps: Caps::default(),
             commands_per_user: 32,

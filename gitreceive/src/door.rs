@@ -56,6 +56,11 @@ pub(crate) struct Door {
 }
 
 impl Door {
+    /// How long to wait before the first byte.
+    pub(crate) fn wait(&self) -> Duration {
+        self.seat.lock().unwrap_or_else(PoisonError::into_inner).wait
+    }
+
     pub(crate) fn logged_in(&self, from: IpAddr) {
         self.hall.doors().logged_in(&mut self.seat.lock().unwrap_or_else(PoisonError::into_inner));
         self.hall.strangers().accepted(from);

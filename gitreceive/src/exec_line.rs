@@ -209,7 +209,6 @@ mod tests {
         assert_eq!(refused("git-receive-pack"), ExecLineError::NotOnePath);
         assert_eq!(refused("git-receive-pack 'a/b/c'; x"), ExecLineError::NotOnePath);
         assert_eq!(refused("git-upload-pack --strict 'a/b/c'"), ExecLineError::NotOnePath);
-        assert_eq!(refused("git-receive-pack 'a/b/c'"), refused("git-receive-pack 'a/b/c'"));
         for hostile in [
             "git-receive-pack '../b/c'",
             "git-receive-pack '//a/b/c'",

@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use model::{Code, Trouble};
@@ -22,8 +23,10 @@ use crate::house::House;
 use crate::lines::Lines;
 use crate::pushes::Running;
 use crate::refs::{self, RefUpdate};
+use crate::repositories::RepositoryError;
 use crate::source::{Quarantine, Source};
 use crate::spool::{Outlet, spool};
+use crate::user_errors;
 
 /// How long a hook may take to say who it is.
 const GREETING: Duration = Duration::from_secs(20);
@@ -138,7 +141,12 @@ async fn decide(house: &Arc<House>, push: &Arc<Running>, hello: Hello, said: &Li
     let commit = change.new.clone();
     let quarantined = Source::new(house.git.clone(), push.repository.clone(), Some(quarantine), commit.clone());
     let accepted = Source::accepted(house.git.clone(), push.repository.clone(), commit);
-    if !holds_files(&quarantined, push).await? {
+    let shallow = push.shallow.load(Ordering::Acquire);
+    if shallow && !ask(&quarantined, push, Source::is_whole).await? {
+        return Err(user_errors::shallow(&push.opened.app, change.branch.as_str()));
+    }
+    let holds_files = |source: &Source| source.list(Path::new("")).map(|entries| entries.is_some_and(|entries| !entries.is_empty()));
+    if !ask(&quarantined, push, holds_files).await? {
         return Err(Trouble::new(Code::EmptyRepository, format!("commit {} holds no files", change.new.short()))
             .why(format!("There is nothing to build for {}.", push.opened.app))
             .next("git add . && git commit -m 'first version'"));
@@ -157,12 +165,15 @@ async fn decide(house: &Arc<House>, push: &Arc<Running>, hello: Hello, said: &Li
     }
 }
 
-/// Whether the commit's tree has anything in it; also the first proof that the quarantined objects can be read.
-async fn holds_files(source: &Source, push: &Running) -> Result<bool, Trouble> {
+/// Asks something of the pushed commit, away from the threads that must not wait.
+async fn ask(
+    source: &Source,
+    push: &Running,
+    question: impl FnOnce(&Source) -> Result<bool, RepositoryError> + Send + 'static,
+) -> Result<bool, Trouble> {
     let source = source.clone();
-    let listed = tokio::task::spawn_blocking(move || source.list(Path::new(""))).await;
-    match listed {
-        Ok(Ok(entries)) => Ok(entries.is_some_and(|entries| !entries.is_empty())),
+    match tokio::task::spawn_blocking(move || question(&source)).await {
+        Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => {
             tracing::error!(push = %push.id, app = %push.opened.app, error = &error as &dyn std::error::Error, "the pushed commit can not be read");
             Err(Trouble::internal(&push.id))

@@ -32,6 +32,7 @@ mod house;
 mod key;
 mod leftovers;
 mod lines;
+mod opening;
 mod pushes;
 mod receive;
 mod refs;

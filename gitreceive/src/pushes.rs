@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::PushId;
@@ -35,6 +36,8 @@ pub(crate) struct Running {
     pub who: Identity,
     pub opened: Opened,
     pub repository: PathBuf,
+    /// The pusher's clone lacks history, by its own word.
+    pub shallow: AtomicBool,
     /// The pack has arrived: git has called its first hook.
     pub arrived: CancellationToken,
     /// What runs at the desk on behalf of the hooks.
@@ -50,6 +53,7 @@ impl Running {
             who,
             opened,
             repository,
+            shallow: AtomicBool::new(false),
             arrived: CancellationToken::new(),
             hooks: TaskTracker::new(),
             phase: Mutex::new(Phase::Fresh),
@@ -120,11 +124,6 @@ impl Pushes {
     /// The push with this token. Tokens have 256 random bits: a lookup that takes longer for a better guess tells nothing.
     pub(crate) fn find(&self, token: &str) -> Option<Arc<Running>> {
         self.table().get(token).cloned()
-    }
-
-    /// Whether another push to the same app runs.
-    pub(crate) fn any_to(&self, app: &model::AppRef) -> bool {
-        self.table().values().any(|push| push.opened.app.app_ref() == *app)
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<String, Arc<Running>>> {

@@ -7,6 +7,7 @@
 use std::io;
 use std::process::ExitStatus;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use model::{PushId, Trouble};
@@ -19,6 +20,7 @@ use crate::git;
 use crate::hook;
 use crate::house::House;
 use crate::leftovers;
+use crate::opening::Opening;
 use crate::pushes::Running;
 use crate::spool::{Intake, Outlet};
 use crate::user_errors;
@@ -75,7 +77,7 @@ async fn run(house: &Arc<House>, push: &Arc<Running>, pipes: Pipes) -> u8 {
     let stdin = child.stdin.take().expect("stdin was asked for as a pipe");
     let stdout = child.stdout.take().expect("stdout was asked for as a pipe");
     let stderr = child.stderr.take().expect("stderr was asked for as a pipe");
-    let feeding = tokio::spawn(feed(pipes.stdin, stdin));
+    let feeding = tokio::spawn(feed(push.clone(), pipes.stdin, stdin));
     let said = tokio::spawn(listen(stdout, pipes.stdout));
     let complained = tokio::spawn(listen(stderr, pipes.stderr));
     let (status, in_time) = wait(house, push, &mut child).await;
@@ -89,7 +91,7 @@ async fn run(house: &Arc<House>, push: &Arc<Running>, pipes: Pipes) -> u8 {
     if !in_time {
         say(&stderr, &user_errors::too_slow(app));
     } else if said.shallow {
-        say(&stderr, &user_errors::shallow(app));
+        say(&stderr, &user_errors::shallow(app, push.opened.deploys.as_ref().map_or("main", |branch| branch.as_str())));
     } else if said.too_large || complained.too_large {
         say(&stderr, &user_errors::pack_too_large(app, house.config.max_pack));
     }
@@ -134,11 +136,17 @@ async fn wait(house: &House, push: &Running, child: &mut Child) -> (io::Result<E
     (child.wait().await, in_time)
 }
 
-/// Gives git what the client sent.
-async fn feed(mut from: Outlet, mut git: ChildStdin) {
+/// Gives git what the client sent, and reads along in its first lines.
+async fn feed(push: Arc<Running>, mut from: Outlet, mut git: ChildStdin) {
+    let mut opening = Opening::default();
     while let Some(bytes) = from.next().await {
         let given = match bytes {
-            Ok(bytes) => git.write_all(&bytes).await,
+            Ok(bytes) => {
+                if opening.read(&bytes) {
+                    push.shallow.store(true, Ordering::Release);
+                }
+                git.write_all(&bytes).await
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = given {

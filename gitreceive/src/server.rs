@@ -4,11 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use russh::keys::PrivateKey;
-use russh::{MethodKind, MethodSet, SshId};
+use russh::{Disconnect, MethodKind, MethodSet, SshId};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,6 +26,9 @@ use crate::house::{House, PerUser};
 use crate::pushes::Pushes;
 use crate::repositories::{Repositories, private_dirs};
 use crate::{algorithms, chance, hook_desk, leftovers};
+
+/// How long a client may take to read the last words.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Why the server can not run.
 #[derive(Debug, thiserror::Error)]
@@ -140,7 +144,7 @@ impl Server {
                 },
                 Err(error) => {
                     tracing::error!(%error, "no connection can be taken");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
         }
@@ -194,24 +198,43 @@ impl One {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "a socket without nodelay");
         }
+        tokio::time::sleep(door.wait()).await;
         let cut = door.cut.clone();
         let connection = Connection::new(self.house.clone(), door.clone(), peer.ip());
-        let session = async {
-            let running = russh::server::run_stream(self.ssh, Gate::new(stream, cut.clone()), connection).await?;
-            running.await
-        };
         let config = &self.house.config;
-        let watching = async {
+        let mut over = pin!(async {
             tokio::select! {
                 () = door.watch(config.login_timeout, config.idle_timeout, self.closing) => {}
                 () = self.cut_all.cancelled() => {}
             }
-            cut.cancel();
-            std::future::pending::<()>().await;
+        });
+        let greeted = tokio::select! {
+            greeted = russh::server::run_stream(self.ssh, Gate::new(stream, cut.clone()), connection) => greeted,
+            () = &mut over => return,
         };
-        let ended = tokio::select! {
-            ended = session => ended,
-            () = watching => Ok(()),
+        let ended = match greeted {
+            Ok(session) => {
+                let handle = session.handle();
+                let mut session = pin!(session);
+                tokio::select! {
+                    ended = &mut session => ended,
+                    () = &mut over => {
+                        // What is said already must reach the client, but not at any price.
+                        let goodbye = async {
+                            let _ = handle.disconnect(Disconnect::ByApplication, "the server closes this connection".into(), String::new()).await;
+                            (&mut session).await
+                        };
+                        match tokio::time::timeout(GOODBYE, goodbye).await {
+                            Ok(ended) => ended,
+                            Err(_) => {
+                                cut.cancel();
+                                session.await
+                            }
+                        }
+                    }
+                }
+            }
+            Err(error) => Err(error),
         };
         if let Err(error) = ended {
             // Clients that hang up without a word are the rule.
@@ -226,11 +249,11 @@ fn ssh_config(config: &Config, host_key: PrivateKey) -> russh::server::Config {
         methods: MethodSet::from(&[MethodKind::PublicKey][..]),
         auth_rejection_time: config.rejection_time,
         // The question which methods there are is not a try.
-        auth_rejection_time_initial: Some(std::time::Duration::ZERO),
+        auth_rejection_time_initial: Some(Duration::ZERO),
         keys: vec![host_key],
-        preferred: algorithms::preferred(),
+        preferred: algorithms::preferred(config.post_quantum_only),
         max_auth_attempts: 10,
-        inactivity_timeout: Some(std::time::Duration::from_secs(600)),
+        inactivity_timeout: Some(Duration::from_secs(600)),
         keepalive_interval: Some(config.keepalive),
         keepalive_max: 5,
         nodelay: true,

@@ -192,6 +192,22 @@ impl Source {
         Ok(new == old || bare.graph_descendant_of(new, old).map_err(RepositoryError::git("history"))?)
     }
 
+    /// Whether all history behind the commit is there; `false` for a push out of a shallow clone.
+    pub(crate) fn is_whole(&self) -> Result<bool, RepositoryError> {
+        let bare = self.open()?;
+        let mut walk = bare.revwalk().map_err(RepositoryError::git("history"))?;
+        walk.push(oid(&self.commit)?).map_err(RepositoryError::git("history"))?;
+        // What any environment has is whole already.
+        walk.hide_glob("refs/namespaces/*").map_err(RepositoryError::git("history"))?;
+        for id in walk {
+            match id {
+                Err(error) if error.code() == git2::ErrorCode::NotFound => return Ok(false),
+                other => other.map_err(RepositoryError::git("history"))?,
+            };
+        }
+        Ok(true)
+    }
+
     /// Streams the tree under `root` as tar. Attributes `export-ignore` and `export-subst` are obeyed; submodules and the
     /// contents behind LFS pointers are not part of it. Entries of the whole commit carry its time.
     pub fn archive(&self, root: &Path) -> Result<Archive, RepositoryError> {

@@ -55,11 +55,11 @@ pub(crate) fn pack_too_large(app: &AppEnv, most: u64) -> Trouble {
 }
 
 /// The pushing clone lacks history.
-pub(crate) fn shallow(app: &AppEnv) -> Trouble {
+pub(crate) fn shallow(app: &AppEnv, branch: &str) -> Trouble {
     Trouble::new(Code::ShallowClone, format!("this clone is shallow, so its history can not be stored for {app}"))
         .why("It was made with `--depth` (many CI systems do). Nothing was built, and nothing was changed.")
         .next("git fetch --unshallow")
-        .next(format!("git push paas-{} HEAD:main", app.env))
+        .next(format!("git push paas-{} HEAD:{branch}", app.env))
 }
 
 /// A push took too long to arrive.

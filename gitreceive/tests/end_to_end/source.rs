@@ -40,7 +40,7 @@ fn a_quarantined_commit_is_read_listed_archived_and_surveyed() {
     let found = found.lock().expect("the record").clone();
     let wanted = [
         format!("tree {tree} {sub} None"),
-        "list app.txt file 6, link link 11, movie.bin file 70, run.sh exec 10, sub dir 0, vendor dir 0".into(),
+        "list app.txt file 6, link link 11, movie.bin file 68, run.sh exec 10, sub dir 0, vendor dir 0".into(),
         "read Ok bee, large 4, missing, link missing, dir missing".into(),
         "about third by Ann".into(),
         "log third, change run.sh, change sub/deep/b.txt".into(),

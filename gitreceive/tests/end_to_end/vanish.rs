@@ -119,7 +119,15 @@ fn after_a_crash_in_the_build_the_old_ref_stands_and_is_settled() {
     let mut git = house.git(&at, &["push", "paas-dev", "main"]);
     let mut child = git.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("git runs");
     house.wait("the build", |seen| seen.iter().any(|line| line == "building"));
+    let notes = house.dir.path().join("run/pushes");
+    let notes: Vec<_> = std::fs::read_dir(notes).expect("the notes").flatten().map(|note| note.path()).collect();
+    let kept: Vec<_> = notes.iter().map(|path| std::fs::read(path).expect("a note")).collect();
+    assert_eq!(kept.len(), 1, "one note of the running push");
     let (dir, desk) = house.crash();
+    // A process that is killed removes nothing; the runtime of this one did.
+    for (path, note) in notes.iter().zip(kept) {
+        std::fs::write(path, note).expect("a note");
+    }
     assert!(!child.wait().expect("git").success());
     desk.seen.send_modify(Vec::clear);
     desk.unsettled.lock().expect("the desk").push("acme/other/prod".parse().expect("a path"));
