@@ -113,6 +113,7 @@ async fn pre_receive(house: &Arc<House>, push: &Arc<Running>, hello: Hello, said
     match decide(house, push, hello, said).await {
         Ok(accepted) => {
             push.decided(Some(accepted));
+            push.may_move(house.pushes.moving(&push.opened.app.app_ref()).await);
             0
         }
         Err(trouble) => {
@@ -184,6 +185,7 @@ async fn ask(
 
 async fn post_receive(house: &Arc<House>, push: &Arc<Running>, said: &Lines) -> u8 {
     let Some(accepted) = push.moved() else { return 1 };
+    push.has_moved();
     let refs = house.repositories.refs(&push.opened.app);
     let branch = accepted.change.branch.clone();
     let headed = tokio::task::spawn_blocking(move || refs.set_head(&branch)).await;

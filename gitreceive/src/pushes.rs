@@ -6,13 +6,16 @@
 //! ```
 //!
 //! A hook is believed because it knows the token of its push; each may come once, and only in this order.
+//!
+//! Between the verdict and the post-receive hook git moves the pack out of quarantine. Two pushes of one commit bring the same
+//! pack, and git's own marks on it (`.keep`) then collide, so this short stretch belongs to one push per repository at a time.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use model::PushId;
+use model::{AppRef, PushId};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -43,7 +46,12 @@ pub(crate) struct Running {
     /// What runs at the desk on behalf of the hooks.
     pub hooks: TaskTracker,
     phase: Mutex<Phase>,
+    /// Held while git moves objects and refs.
+    moving: Mutex<Option<Moving>>,
 }
+
+/// The right to move objects and refs of one repository.
+pub(crate) type Moving = tokio::sync::OwnedMutexGuard<()>;
 
 impl Running {
     pub(crate) fn new(who: Identity, opened: Opened, repository: PathBuf) -> Self {
@@ -57,6 +65,7 @@ impl Running {
             arrived: CancellationToken::new(),
             hooks: TaskTracker::new(),
             phase: Mutex::new(Phase::Fresh),
+            moving: Mutex::new(None),
         }
     }
 
@@ -74,6 +83,16 @@ impl Running {
     /// The verdict: the push that was accepted, or nothing.
     pub(crate) fn decided(&self, accepted: Option<Push>) {
         *self.phase() = accepted.map_or(Phase::Refused, |push| Phase::Accepted(Box::new(push)));
+    }
+
+    /// Keeps the right to move until the post-receive hook is here or git is gone.
+    pub(crate) fn may_move(&self, moving: Moving) {
+        *self.moving.lock().unwrap_or_else(PoisonError::into_inner) = Some(moving);
+    }
+
+    /// git has moved everything, or will not.
+    pub(crate) fn has_moved(&self) {
+        *self.moving.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The post-receive hook is here; `None` when it may not be.
@@ -110,6 +129,7 @@ impl Running {
 #[derive(Default)]
 pub(crate) struct Pushes {
     by_token: Mutex<HashMap<String, Arc<Running>>>,
+    movers: Mutex<HashMap<AppRef, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Pushes {
@@ -124,6 +144,16 @@ impl Pushes {
     /// The push with this token. Tokens have 256 random bits: a lookup that takes longer for a better guess tells nothing.
     pub(crate) fn find(&self, token: &str) -> Option<Arc<Running>> {
         self.table().get(token).cloned()
+    }
+
+    /// Waits for the right to move objects and refs of a repository: for other pushes in the same stretch, never for a build.
+    pub(crate) async fn moving(&self, app: &AppRef) -> Moving {
+        let mover = {
+            let mut movers = self.movers.lock().unwrap_or_else(PoisonError::into_inner);
+            movers.retain(|_, mover| Arc::strong_count(mover) > 1);
+            movers.entry(app.clone()).or_default().clone()
+        };
+        mover.lock_owned().await
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<String, Arc<Running>>> {

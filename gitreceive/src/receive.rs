@@ -81,6 +81,7 @@ async fn run(house: &Arc<House>, push: &Arc<Running>, pipes: Pipes) -> u8 {
     let said = tokio::spawn(listen(stdout, pipes.stdout));
     let complained = tokio::spawn(listen(stderr, pipes.stderr));
     let (status, in_time) = wait(house, push, &mut child).await;
+    push.has_moved();
     drop(noted);
     feeding.abort();
     let (Ok(said), Ok(complained)) = (said.await, complained.await) else {

@@ -27,7 +27,7 @@ use crate::pushes::Pushes;
 use crate::repositories::{Repositories, private_dirs};
 use crate::{algorithms, chance, hook_desk, leftovers};
 
-/// How long a client may take to read the last words.
+/// How long a client may take to read the last words, and again to hang up when asked.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Why the server can not run.
@@ -219,14 +219,13 @@ impl One {
                 tokio::select! {
                     ended = &mut session => ended,
                     () = &mut over => {
-                        // What is said already must reach the client, but not at any price.
-                        let goodbye = async {
-                            let _ = handle.disconnect(Disconnect::ByApplication, "the server closes this connection".into(), String::new()).await;
-                            (&mut session).await
+                        let ended = tokio::select! {
+                            ended = &mut session => Some(ended),
+                            () = goodbye(&handle) => None,
                         };
-                        match tokio::time::timeout(GOODBYE, goodbye).await {
-                            Ok(ended) => ended,
-                            Err(_) => {
+                        match ended {
+                            Some(ended) => ended,
+                            None => {
                                 cut.cancel();
                                 session.await
                             }
@@ -241,6 +240,16 @@ impl One {
             tracing::debug!(%peer, %error, "a connection ended");
         }
     }
+}
+
+/// Lets the client hang up by itself, which it does after the last exit status; then asks it to. A client that is asked too
+/// early takes the question for an error, whatever the exit status was.
+async fn goodbye(handle: &russh::server::Handle) {
+    tokio::time::sleep(GOODBYE).await;
+    let asking = handle.disconnect(Disconnect::ByApplication, "the server closes this connection".into(), String::new());
+    // Whether it could be asked or not, it gets the same time to go.
+    let _ = tokio::time::timeout(GOODBYE, asking).await;
+    tokio::time::sleep(GOODBYE).await;
 }
 
 fn ssh_config(config: &Config, host_key: PrivateKey) -> russh::server::Config {

@@ -56,9 +56,8 @@ impl House {
         Self { dir, desk, address, repositories, runtime: Some(runtime), stop, served: Some(served) }
     }
 
-    /// The server dies without a word; its data stays.
-    pub fn crash(mut self) -> (TempDir, Arc<TestDesk>) {
-        self.runtime.take().expect("a running server").shutdown_background();
+    /// The data and the desk, for another server.
+    pub fn take(mut self) -> (TempDir, Arc<TestDesk>) {
         let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().expect("a directory"));
         (dir, self.desk.clone())
     }

@@ -119,20 +119,24 @@ fn a_failed_rollout_keeps_the_ref_and_fails_the_push() {
 }
 
 #[test]
-fn two_environments_are_pushed_at_once() {
+fn the_same_pack_is_pushed_to_several_environments_at_once() {
     let house = House::start();
     let at = house.work("work");
-    let mut children: Vec<_> = ["paas-dev", "paas-prod"]
-        .map(|remote| {
-            let mut git = house.git(&at, &["push", remote, "main"]);
-            git.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("git runs")
-        })
-        .into();
-    for child in &mut children {
-        let mut text = String::new();
-        child.stderr.take().expect("stderr").read_to_string(&mut text).expect("text");
-        assert!(child.wait().expect("git").success(), "{text}");
+    for round in 0..6 {
+        house.commit(&at, "app.txt", format!("round {round}\n").as_bytes());
+        let mut children: Vec<_> = ["dev", "prod", "beta", "test"]
+            .map(|env| {
+                let mut git = house.git(&at, &["push", &house.url(&format!("acme/shop/{env}")), "main"]);
+                git.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("git runs")
+            })
+            .into();
+        for child in &mut children {
+            let mut text = String::new();
+            child.stderr.take().expect("stderr").read_to_string(&mut text).expect("text");
+            assert!(child.wait().expect("git").success(), "round {round}: {text}");
+        }
     }
-    assert_eq!(house.branch("acme/shop/dev", "main"), house.branch("acme/shop/prod", "main"));
+    assert_eq!(house.branch("acme/shop/dev", "main"), house.branch("acme/shop/test", "main"));
+    assert!(!house.objects().iter().any(|(path, _)| path.extension().is_some_and(|ext| ext == "keep")));
     ok(house.git(&house.bare(), &["fsck", "--full", "--strict"]));
 }

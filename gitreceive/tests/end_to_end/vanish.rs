@@ -1,14 +1,16 @@
 //! Clients and servers that go away in the middle.
 
 use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gitreceive::{Rollout, Verdict};
+use gitreceive::{Rollout, UserKey, Verdict};
 use tokio::sync::Notify;
 
-use crate::harness::{House, noise, ok, run};
+use crate::desk::TestDesk;
+use crate::harness::{DEADLINE, House, noise, ok, run};
 
 #[test]
 fn a_client_killed_in_the_hook_changes_nothing() {
@@ -101,34 +103,63 @@ fn a_slow_rollout_outlives_its_client_too() {
     });
 }
 
+/// Where the server of the next test finds its data, in a process of its own.
+const DOOMED: &str = "GITRECEIVE_TEST_DOOMED";
+
+/// Not a test: the server that the next test kills. It says where it listens in a file, and builds without end.
 #[test]
-fn after_a_crash_in_the_build_the_old_ref_stands_and_is_settled() {
-    let house = House::start();
+#[ignore = "started by another test"]
+fn doomed_server() {
+    let Some(dir) = std::env::var_os(DOOMED).map(PathBuf::from) else { return };
+    let desk = Arc::new(TestDesk::default());
+    let key = std::fs::read_to_string(dir.join("key-ann.pub")).expect("the key");
+    desk.keys.lock().expect("the desk").insert(UserKey::parse(&key).expect("the key").line, "ann");
+    let building = dir.join("building");
+    desk.on_pre(move |_, _| {
+        std::fs::write(&building, "").expect("a mark");
+        std::future::pending()
+    });
+    let house = House::over(tempfile::tempdir().expect("a directory"), desk, |config| {
+        (config.data_dir, config.run_dir) = (dir.join("data"), dir.join("run"));
+    });
+    std::fs::write(dir.join("port.new"), house.address.port().to_string()).expect("the port");
+    std::fs::rename(dir.join("port.new"), dir.join("port")).expect("the port");
+    house.wait("the end, which comes from outside", |_| false);
+}
+
+fn wait_for(path: &Path) {
+    let deadline = std::time::Instant::now() + DEADLINE;
+    while !path.exists() {
+        assert!(std::time::Instant::now() < deadline, "missing: {}", path.display());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn after_a_kill_in_the_build_the_old_ref_stands_and_is_settled() {
+    let mut house = House::start();
     let at = house.work("work");
     ok(house.git(&at, &["push", "-q", "paas-dev", "main"]));
     let old = house.head(&at);
     house.commit(&at, "app.txt", b"two\n");
-    let desk = house.desk.clone();
-    house.desk.on_pre(move |_, _| {
-        let desk = desk.clone();
-        async move {
-            desk.note("building");
-            std::future::pending().await
-        }
-    });
-    let mut git = house.git(&at, &["push", "paas-dev", "main"]);
-    let mut child = git.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("git runs");
-    house.wait("the build", |seen| seen.iter().any(|line| line == "building"));
-    let notes = house.dir.path().join("run/pushes");
-    let notes: Vec<_> = std::fs::read_dir(notes).expect("the notes").flatten().map(|note| note.path()).collect();
-    let kept: Vec<_> = notes.iter().map(|path| std::fs::read(path).expect("a note")).collect();
-    assert_eq!(kept.len(), 1, "one note of the running push");
-    let (dir, desk) = house.crash();
-    // A process that is killed removes nothing; the runtime of this one did.
-    for (path, note) in notes.iter().zip(kept) {
-        std::fs::write(path, note).expect("a note");
-    }
+    house.stop();
+    let dir = house.dir.path().to_owned();
+    let mut doomed = std::process::Command::new(std::env::current_exe().expect("this program"));
+    doomed.args(["--exact", "vanish::doomed_server", "--ignored", "--nocapture"]).env(DOOMED, &dir).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut doomed = doomed.spawn().expect("a server of its own");
+    wait_for(&dir.join("port"));
+    let port = std::fs::read_to_string(dir.join("port")).expect("the port");
+    let url = format!("ssh://paas@127.0.0.1:{port}/acme/shop/dev");
+    let ssh = house.ssh_words("ann").join(" ").replace(&format!("-p {}", house.address.port()), "");
+    let mut git = house.git(&at, &["push", &url, "main"]);
+    let mut child = git.env("GIT_SSH_COMMAND", ssh).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("git runs");
+    wait_for(&dir.join("building"));
+    assert_eq!(std::fs::read_dir(dir.join("run/pushes")).expect("the notes").count(), 1);
+    doomed.kill().expect("the end of the server");
+    doomed.wait().expect("the server");
     assert!(!child.wait().expect("git").success());
+
+    let (dir, desk) = house.take();
     desk.seen.send_modify(Vec::clear);
     desk.unsettled.lock().expect("the desk").push("acme/other/prod".parse().expect("a path"));
     let house = House::over(dir, desk, |_| {});
@@ -136,12 +167,11 @@ fn after_a_crash_in_the_build_the_old_ref_stands_and_is_settled() {
         seen.iter().any(|l| *l == format!("settle acme/shop/dev {old}")) && seen.iter().any(|l| l == "settle acme/other/prod nothing")
     });
     assert_eq!(house.branch("acme/shop/dev", "main"), Some(old));
+    assert_eq!(std::fs::read_dir(house.dir.path().join("run/pushes")).expect("the notes").count(), 0);
     house.objects();
-    house.desk.on_pre(|_, _| async { Verdict::Accept });
-    let port = house.url("acme/shop/dev");
-    let at = house.dir.path().join("work");
-    let (code, text) = run(house.git(&at, &["push", &port, "main"]));
+    let (code, text) = run(house.git(&at, &["push", &house.url("acme/shop/dev"), "main"]));
     assert_eq!(code, Some(0), "{text}");
+    ok(house.git(&house.bare(), &["fsck", "--full", "--strict"]));
 }
 
 #[test]
