@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::git::Git;
+use crate::housekeeping::Housekeeping;
 use crate::pushes::Pushes;
 use crate::repositories::Repositories;
 use crate::spool::SpoolLimits;
@@ -21,6 +22,7 @@ pub(crate) struct House {
     pub git: Git,
     pub repositories: Repositories,
     pub pushes: Pushes,
+    pub housekeeping: Housekeeping,
     /// Where hooks find the server.
     pub hook_socket: PathBuf,
     /// Where a push leaves a note for the next server, should this one die.

@@ -29,6 +29,7 @@ pub mod hook;
 mod hook_desk;
 mod host_key;
 mod house;
+mod housekeeping;
 mod key;
 mod leftovers;
 mod lines;

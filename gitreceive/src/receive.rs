@@ -19,6 +19,7 @@ use crate::desk::{Identity, Opened, Rollout};
 use crate::git;
 use crate::hook;
 use crate::house::House;
+use crate::housekeeping;
 use crate::leftovers;
 use crate::opening::Opening;
 use crate::pushes::Running;
@@ -60,6 +61,9 @@ pub(crate) async fn receive(house: Arc<House>, who: Identity, opened: Opened, pi
     push.hooks.wait().await;
     house.pushes.remove(&push);
     house.desk.settle(&app, house.repositories.refs(&app)).await;
+    let keeping = house.clone();
+    let app_ref = app.app_ref();
+    house.work.spawn(async move { housekeeping::keep(&keeping, &app_ref).await });
     tracing::info!(push = %push.id, app = %app, status, "push ends");
     status
 }

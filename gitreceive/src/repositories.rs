@@ -107,6 +107,12 @@ impl Repositories {
         RefsNow { repository: self.path(&app.app_ref()), env: app.env.clone() }
     }
 
+    /// How many packs the repository of an app has.
+    pub(crate) fn packs(&self, app: &AppRef) -> usize {
+        let packs = std::fs::read_dir(self.path(app).join("objects/pack"));
+        packs.map_or(0, |entries| entries.flatten().filter(|e| e.path().extension().is_some_and(|ext| ext == "pack")).count())
+    }
+
     /// Removes what a killed git left behind. Only while no push to this app runs.
     pub(crate) fn sweep(&self, app: &AppRef) {
         let Ok(entries) = std::fs::read_dir(self.path(app).join("objects")) else { return };
@@ -215,8 +221,6 @@ fn config(hooks: &Path, max_pack: u64) -> String {
 [pack]
 	threads = 2
 	windowMemory = 64m
-[uploadpack]
-	hideRefs =
 [receive "fsck"]
 "#,
         hooks = quoted(hooks),

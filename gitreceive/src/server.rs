@@ -23,6 +23,7 @@ use crate::git::Git;
 use crate::hook::HookKind;
 use crate::host_key::{self, HostKeyError};
 use crate::house::{House, PerUser};
+use crate::housekeeping::Housekeeping;
 use crate::pushes::Pushes;
 use crate::repositories::{Repositories, private_dirs};
 use crate::{algorithms, chance, hook_desk, leftovers};
@@ -87,6 +88,7 @@ impl Server {
             git: Git { program: config.git_program.clone(), search: config.search.clone(), home },
             repositories: Repositories::new(in_data("repositories"), &hooks, config.max_pack),
             pushes: Pushes::default(),
+            housekeeping: Housekeeping::default(),
             hook_socket,
             notes,
             spool_dir: spool_dir.into(),

@@ -67,6 +67,33 @@ fn a_push_of_two_hundred_megabytes() {
 }
 
 #[test]
+fn nonsense_before_the_login_costs_nothing() {
+    let house = House::start_with(|config| {
+        config.caps.burst = 1000;
+        config.login_timeout = Duration::from_secs(2);
+    });
+    let before = peak_memory();
+    let huge = b"SSH-2.0-x\r\n\xff\xff\xff\xff\x00\x00\x00\x00".to_vec();
+    let endless = vec![b'a'; 4 * MB];
+    let lines = b"hello\r\n".repeat(100_000);
+    let zeros = [b"SSH-2.0-x\r\n".to_vec(), vec![0; 4 * MB]].concat();
+    for nonsense in [huge, endless, lines, zeros] {
+        for _ in 0..10 {
+            let mut stream = TcpStream::connect(house.address).expect("a connection");
+            stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+            // The server may hang up in the middle of it.
+            let _ = stream.write_all(&nonsense);
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest);
+            assert!(rest.len() < 10_000);
+        }
+    }
+    let grown = (peak_memory() - before) / MB as u64;
+    assert!(grown < 64, "memory grew by {grown} MB");
+    assert_eq!(ok(house.ssh("ann", &[], &["status", "0"])), "out\n");
+}
+
+#[test]
 fn connections_are_capped_and_those_that_do_not_log_in_are_ended() {
     let house = House::start_with(|config| {
         config.login_timeout = Duration::from_millis(1500);

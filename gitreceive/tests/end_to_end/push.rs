@@ -119,6 +119,21 @@ fn a_failed_rollout_keeps_the_ref_and_fails_the_push() {
 }
 
 #[test]
+fn many_pushes_do_not_leave_many_packs() {
+    let mut house = House::start();
+    let at = house.work("work");
+    for n in 0..55 {
+        house.commit(&at, "app.txt", format!("{n}\n").as_bytes());
+        ok(house.git(&at, &["push", "-q", "paas-dev", "main"]));
+    }
+    house.stop();
+    let packs = house.objects().iter().filter(|(path, _)| path.extension().is_some_and(|ext| ext == "pack")).count();
+    assert!(packs < 20, "{packs} packs");
+    ok(house.git(&house.bare(), &["fsck", "--full", "--strict"]));
+    assert_eq!(house.branch("acme/shop/dev", "main"), Some(house.head(&at)));
+}
+
+#[test]
 fn the_same_pack_is_pushed_to_several_environments_at_once() {
     let house = House::start();
     let at = house.work("work");
