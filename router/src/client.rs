@@ -81,6 +81,11 @@ impl Client {
         }
     }
 
+    /// Whether an answer is still owed.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.busy.get() > 0 || !self.arrivals.borrow().is_empty()
+    }
+
     /// What is overdue at `now`.
     pub(crate) fn due(&self, now: Instant, times: &Times) -> Due {
         let over = |since: Instant, limit| now.saturating_duration_since(since) >= limit;

@@ -77,14 +77,23 @@ impl Held {
 /// The queues of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Gates {
-    queues: RefCell<HashMap<Hostname, VecDeque<oneshot::Sender<()>>>>,
+    queues: RefCell<HashMap<Hostname, Queue>>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<oneshot::Sender<()>>,
+    /// Let go, and not yet in flight.
+    going: usize,
 }
 
 /// A place in a queue; dropping it, for whatever reason, gives the place up.
 pub(crate) struct Ticket<'a> {
+    gates: &'a Gates,
     held: &'a Held,
     host: Hostname,
     turn: oneshot::Receiver<()>,
+    had_turn: bool,
 }
 
 impl Ticket<'_> {
@@ -92,12 +101,16 @@ impl Ticket<'_> {
     pub(crate) async fn turn(&mut self) {
         // The sender lives in the queue until it is used, or goes with the whole worker.
         let _ = (&mut self.turn).await;
+        self.had_turn = true;
     }
 }
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         self.held.leave(&self.host);
+        if self.had_turn || self.turn.try_recv().is_ok() {
+            self.gates.gone(&self.host);
+        }
     }
 }
 
@@ -105,35 +118,41 @@ impl Gates {
     /// Whether anyone waits for this host: who comes later must queue behind.
     pub(crate) fn is_waiting(&self, host: &Hostname) -> bool {
         let queues = self.queues.borrow();
-        !queues.is_empty() && queues.contains_key(host)
+        !queues.is_empty() && queues.get(host).is_some_and(|queue| !queue.waiting.is_empty())
     }
 
     /// Takes the last place; none when too many wait.
-    pub(crate) fn enter<'a>(&self, host: &Hostname, held: &'a Held, max: u32) -> Option<Ticket<'a>> {
+    pub(crate) fn enter<'a>(&'a self, host: &Hostname, held: &'a Held, max: u32) -> Option<Ticket<'a>> {
         if !held.enter(host, max) {
             return None;
         }
         let (sender, turn) = oneshot::channel();
-        self.queues.borrow_mut()  .entry(host.clone()).or_default().push_back(sender);
-        Some(Ticket { held, host: host.clone(), turn })
+        self.queues.borrow_mut().entry(host.clone()).or_default().waiting.push_back(sender);
+        Some(Ticket { gates: self, held, host: host.clone(), turn, had_turn: false })
     }
 
-    /// Lets go whom `may_go` allows: it gives how many of the requests for this host may leave now.
+    /// Lets go whom `may_go` allows: it gives how many of the requests for this host may be in flight more than are now.
     pub(crate) fn release(&self, may_go: impl Fn(&Hostname) -> usize) {
-        let mut queues = self.queues.borrow_mut();
-        queues.retain(|host, queue| {
-            queue.retain(|waiting| !waiting.is_closed());
-            let mut left = may_go(host);
+        self.queues.borrow_mut().retain(|host, Queue { waiting, going }| {
+            waiting.retain(|one| !one.is_closed());
+            let mut left = may_go(host).saturating_sub(*going);
             while left > 0 {
-                match queue.pop_front().map(|waiting| waiting.send(())) {
-                    Some(Ok(())) => left -= 1,
+                match waiting.pop_front().map(|one| one.send(())) {
+                    Some(Ok(())) => (left, *going) = (left - 1, *going + 1),
                     // The client left while it waited.
                     Some(Err(())) => {}
                     None => break,
                 }
             }
-            !queue.is_empty()
+            !waiting.is_empty() || *going > 0
         });
+    }
+
+    /// One that was let go is in flight now, or has left.
+    fn gone(&self, host: &Hostname) {
+        if let Some(queue) = self.queues.borrow_mut().get_mut(host) {
+            queue.going = queue.going.saturating_sub(1);
+        }
     }
 
     /// Whether nobody waits at all.
@@ -167,9 +186,14 @@ mod tests {
         drop(tickets.remove(0));
         tickets.push(gates.enter(&host, &held, 3).expect("room again"));
         gates.release(|_| 2);
-        let has_turn = |ticket: &mut Ticket| ticket.turn.try_recv().is_ok();
+        let has_turn = |ticket: &mut Ticket| {
+            ticket.had_turn = ticket.turn.try_recv().is_ok();
+            ticket.had_turn
+        };
         assert_eq!(tickets.iter_mut().map(has_turn).collect::<Vec<_>>(), [true, true, false]);
         assert!(gates.is_waiting(&host));
+        gates.release(|_| 2);
+        assert!(gates.is_waiting(&host), "two are on their way already");
         drop(tickets);
         gates.release(|_| 0);
         assert!(gates.is_empty() && held.0.lock().expect("not poisoned").is_empty());

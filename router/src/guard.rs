@@ -176,6 +176,9 @@ impl AsyncRead for Guard {
                 return Poll::Ready(Ok(()));
             }
             match &me.reading {
+                // An end that hyper sees while it still has to answer would end the connection without the answer. Every such
+                // answer says close, so nobody waits for this read.
+                Reading::Closed if me.client.is_asked() => return Poll::Pending,
                 Reading::Closed => return Poll::Ready(Ok(())),
                 Reading::Broken => {
                     me.client.body_fault.set(Some(Fault::Chunk));
