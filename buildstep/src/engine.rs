@@ -371,6 +371,15 @@ impl Engine {
         Ok(list.volumes.unwrap_or_default().into_iter().map(|volume| volume.name).collect())
     }
 
+    /// Where a volume lies on this machine, if it is there.
+    pub async fn volume_place(&self, name: &str) -> Result<Option<PathBuf>, EngineError> {
+        match self.docker.inspect_volume(name).await.doing("look at a cache") {
+            Ok(volume) => Ok(Some(volume.mountpoint.into())),
+            Err(error) if error.status() == Some(404) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Removes a volume; one that is in use stays and says so.
     pub async fn remove_volume(&self, name: &str) -> Result<(), EngineError> {
         match self.docker.remove_volume(name, None::<query::RemoveVolumeOptions>).await.doing("remove a cache") {

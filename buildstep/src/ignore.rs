@@ -110,7 +110,8 @@ mod tests {
 
         #[test]
         fn many_stars_end_soon(stars in 1usize..40) {
-            prop_assert!(!glob(&format!("{}b", "*a".repeat(stars)), &"a".repeat(200)));
+            let matched = glob(&format!("{}b", "*a".repeat(stars)), &"a".repeat(200));
+            prop_assert!(!matched);
         }
     }
 }

@@ -45,7 +45,8 @@ pub fn render(template: &Template, values: &Values) -> Result<String, TemplateEr
     tera.add_raw_template("build.sh", &template.script).map_err(fail)?;
     let context = Context::from_serialize(values).map_err(fail)?;
     let body = tera.render("build.sh", &context).map_err(fail)?;
-    Ok(format!("{PRELUDE}{body}"))
+    let caches: String = template.spec.cache.iter().map(|name| format!(" /cache/{name}")).collect();
+    Ok(format!("{PRELUDE}mkdir -p \"$HOME\"{caches}\n{body}"))
 }
 
 /// Writes a value as one word of the shell.
