@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use manager::builder::{Builder, Job, Prepared, Slug};
+use manager::{Say, Source};
 use model::say;
 use model::{AppRef, Code, Digest, ImageRef, Manifest, TemplateName, Trouble};
 use tokio::sync::Mutex;
@@ -20,9 +22,9 @@ use crate::hostenv::HostEnv;
 use crate::ignore::Ignore;
 use crate::image::{self, Words};
 use crate::intake::Intake;
-use crate::job::{Job, Limits, Sink, Slug};
 use crate::key;
 use crate::layers::{LayerError, Layers, Progress, Ready};
+use crate::limits::Limits;
 use crate::pins::{self, Choice};
 use crate::processes;
 use crate::record::{self, Record};
@@ -30,7 +32,7 @@ use crate::registry::Registry;
 use crate::run::{BUILD_LABEL, Run};
 use crate::script::{self, Values};
 use crate::slug::{Content, Packed};
-use crate::source::{EntryKind, SourceTree, Subtree};
+use crate::source::{EntryKind, Folder, SourceTree};
 use crate::stack::{Recipe, TITLE};
 use crate::template::{Template, TemplateError};
 use crate::user_errors;
@@ -52,6 +54,8 @@ pub struct Config {
     pub bridge: String,
     /// Its subnet.
     pub subnet: String,
+    /// What one build may use.
+    pub limits: Limits,
     /// A certificate bundle for builds instead of the host's own.
     pub ca: Option<PathBuf>,
 }
@@ -66,6 +70,7 @@ impl Default for Config {
             network: "slipway-build".into(),
             bridge: "slipway-build".into(),
             subnet: "10.213.0.0/22".into(),
+            limits: Limits::default(),
             ca: None,
         }
     }
@@ -158,7 +163,7 @@ impl Buildstep {
     }
 
     /// Removes what builds and layers left behind that this machine's last run did not end.
-    pub async fn reap(&self) -> Result<usize, EngineError> {
+    pub async fn remove_leftovers(&self) -> Result<usize, EngineError> {
         self.layers.reap().await?;
         let stale = self.engine.labelled(BUILD_LABEL).await?;
         for (container, _) in &stale {
@@ -183,54 +188,26 @@ impl Buildstep {
         Ok(())
     }
 
-    /// The template and the key of a source: builds with equal keys make equal slugs.
-    pub fn source_key(&self, app: &AppRef, tree_id: &str, tree: Arc<dyn SourceTree>, manifest: &Manifest) -> Result<(TemplateName, Digest), Trouble> {
-        let tree = rooted(tree, manifest)?;
-        let (template, _) = self.template(app, tree.as_ref(), manifest)?;
-        Ok((template.name().clone(), key::source_key(tree_id, self.layers.recipe(), template, manifest)))
-    }
-
-    /// Builds.
-    pub async fn build(&self, job: &Job, sink: &dyn Sink, cancel: &CancellationToken) -> Result<Slug, Trouble> {
-        let start = Instant::now();
-        let built = self.steps(job, sink, cancel).await;
-        let duration_ms = start.elapsed().as_millis() as u64;
-        match &built {
-            Ok(slug) => tracing::info!(app = %job.app, build = %job.id, template = %slug.template, image = %slug.image, duration_ms, "built"),
-            Err(trouble) => tracing::info!(app = %job.app, build = %job.id, code = %trouble.code, duration_ms, "not built"),
-        }
-        built
-    }
-
-    async fn steps(&self, job: &Job, sink: &dyn Sink, cancel: &CancellationToken) -> Result<Slug, Trouble> {
-        let build = job.id.as_str();
-        let limits = job.limits.hinted(&job.manifest);
-        let tree = rooted(job.tree.clone(), &job.manifest)?;
-        let (template, because) = self.template(&job.app, tree.as_ref(), &job.manifest)?;
-        sink.line(say::step(format!("{} ({})", template.spec.title, because.first().map_or("", String::as_str)))).await;
-        for line in because.iter().skip(1) {
-            sink.line(say::detail(line)).await;
-        }
-        let ready = self.stack(template, build, sink, cancel).await?;
-        let mut warnings = Vec::new();
-        let tools = self.tools(template, &ready, tree.as_ref(), &mut warnings)?;
-        let named: Vec<String> = template.spec.tools.iter().filter_map(|tool| Some(format!("{} {}", tool.title, tools.get(&tool.name)?))).collect();
-        sink.line(say::detail(format!("{}{}{TITLE}", named.join(", "), if named.is_empty() { "" } else { " on " }))).await;
-        for warning in &warnings {
-            sink.line(say::warn(warning)).await;
-        }
+    /// Runs every step of a build.
+    async fn steps(&self, job: &Job, template: &Template, said: &dyn Say, cancel: &CancellationToken) -> Result<Slug, Trouble> {
+        let app = job.app.app_ref();
+        let build = job.build.as_str();
+        let limits = self.config.limits.hinted(&job.manifest);
+        let tree = rooted(&job.source, &job.manifest)?;
+        let ready = self.stack(template, &job.build, said, cancel).await?;
+        let tools = self.tools(template, &ready, &tree, said)?;
 
         let spools = Spools::new(&self.config.work, build);
-        let mut content = self.in_container(job, &limits, template, &ready, &tools, &spools, sink, cancel).await?;
+        let mut content = self.in_container(job, &limits, template, &ready, &tools, &spools, said, cancel).await?;
 
         let found = processes::processes(content.text("Procfile").as_deref(), content.text(record::PROCESSES).as_deref(), &template.spec.processes, &job.manifest)
             .map_err(|error| user_errors::bad_procfile(&error))?;
         if found.is_empty() {
-            return Err(user_errors::no_process(&job.app, template.spec.no_process.as_deref()));
+            return Err(user_errors::no_process(&app, template.spec.no_process.as_deref()));
         }
         let record = Record {
             format: 1,
-            source_tree: job.tree_id.clone(),
+            source_tree: tree_id(job),
             root: job.manifest.root.clone().unwrap_or_default(),
             template: template.name().clone(),
             template_digest: template.digest().to_string(),
@@ -242,16 +219,27 @@ impl Buildstep {
         };
         content.remove(record::PROCESSES);
         content.add(record::PATH, &record.to_bytes()).map_err(|error| user_errors::io(build, error))?;
-        let names: Vec<&str> = found.keys().map(|name| name.as_str()).collect();
-        sink.line(say::step(format!("Process types: {}", names.join(", ")))).await;
+        said.step("Process types");
+        for (name, command) in &found {
+            said.detail(format!("{name}: {command}"));
+        }
 
+        said.step("Making the slug");
         let start = Instant::now();
-        let packed = pack(content, &spools.layer, &job.app, build).await?;
-        let words = Words { env: self.run_env(template), command: found.get(&model::ProcessName::web()).or_else(|| found.values().next()).cloned(), annotations: record.annotations() };
-        let image = self.store(&job.app, &ready, &packed, &words, &spools.layer).await.map_err(|error| user_errors::registry(build, error))?;
-        sink.line(say::step(format!("Slug: {}, {} unpacked", say::size(packed.size), say::size(packed.unpacked)))).await;
-        sink.line(say::detail(format!("{image} stored in {}", say::elapsed(start.elapsed().as_millis() as u64)))).await;
-        Ok(Slug { image, processes: found, template: template.name().clone(), size: packed.size, unpacked: packed.unpacked, warnings })
+        let packed = pack(content, &spools.layer, &app, build).await?;
+        said.detail(format!("{}, {} unpacked, made in {}", say::size(packed.size), say::size(packed.unpacked), took(start)));
+        if cancel.is_cancelled() {
+            return Err(user_errors::cancelled(&app));
+        }
+        let start = Instant::now();
+        let words = Words {
+            env: run_env(template),
+            command: found.get(&model::ProcessName::web()).or_else(|| found.values().next()).cloned(),
+            annotations: record.annotations(),
+        };
+        let image = self.store(&app, &ready, &packed, &words, &spools.layer).await.map_err(|error| user_errors::registry(build, error))?;
+        said.detail(format!("image {} stored in {}", image.digest.short(), took(start)));
+        Ok(Slug { image, processes: found, size: packed.size })
     }
 
     /// The template of a source and why: the reason, then what else fits.
@@ -272,31 +260,18 @@ impl Buildstep {
     }
 
     /// The stack, its making told to the pusher.
-    async fn stack(&self, template: &Template, build: &str, sink: &dyn Sink, cancel: &CancellationToken) -> Result<Ready, Trouble> {
-        let (tell, mut told) = tokio::sync::mpsc::channel::<String>(64);
-        let progress = move |line: &str| {
-            // A sink that does not keep up loses a line of progress, not the layer.
-            let _ = tell.try_send(line.to_owned());
-        };
-        let making = async {
-            let ready = self.layers.ready(template, &progress).await;
-            drop(progress);
-            ready
-        };
-        let telling = async {
-            while let Some(line) = told.recv().await {
-                sink.line(say::detail(line)).await;
-            }
-        };
+    async fn stack(&self, template: &Template, build: &model::BuildId, said: &dyn Say, cancel: &CancellationToken) -> Result<Ready, Trouble> {
+        let progress = |line: &str| said.detail(line);
         tokio::select! {
-            (ready, ()) = futures_util::future::join(making, telling) => ready.map_err(|error| user_errors::layers(build, error)),
+            ready = self.layers.ready(template, &progress) => ready.map_err(|error| user_errors::layers(build.as_str(), error)),
             () = cancel.cancelled() => Err(Trouble::new(Code::Cancelled, "the build was cancelled").next("push again to build again")),
         }
     }
 
     /// Chooses a version of each tool.
-    fn tools(&self, template: &Template, ready: &Ready, tree: &dyn SourceTree, warnings: &mut Vec<String>) -> Result<BTreeMap<String, String>, Trouble> {
+    fn tools(&self, template: &Template, ready: &Ready, tree: &dyn SourceTree, said: &dyn Say) -> Result<BTreeMap<String, String>, Trouble> {
         let mut tools = BTreeMap::new();
+        let mut warnings = Vec::new();
         for tool in &template.spec.tools {
             let available = ready.tools.get(&tool.name).map(Vec::as_slice).unwrap_or_default();
             let choice = pins::choose(&pins::find(&tool.pins, tree), available, tool.newer);
@@ -308,8 +283,13 @@ impl Buildstep {
                 Choice::Default(_) | Choice::Exact(..) => {}
             }
             if let Some(version) = choice.version() {
+                let asked = if let Choice::Exact(_, pin) = &choice { format!(", as {} asks", pin.file) } else { String::new() };
+                said.detail(format!("{} {version} on {TITLE}{asked}", tool.title));
                 tools.insert(tool.name.clone(), version.to_string());
             }
+        }
+        for warning in warnings {
+            said.warn(warning);
         }
         Ok(tools)
     }
@@ -323,10 +303,11 @@ impl Buildstep {
         ready: &Ready,
         tools: &BTreeMap<String, String>,
         spools: &Spools,
-        sink: &dyn Sink,
+        said: &dyn Say,
         cancel: &CancellationToken,
     ) -> Result<Content, Trouble> {
-        let build = job.id.as_str();
+        let app = job.app.app_ref();
+        let build = job.build.as_str();
         let engine_failed = |error| user_errors::engine(build, error);
         let values = Values { template: template.name().to_string(), versions: tools.clone(), fingerprint: format!("{}{}", ready.build.tag, template.digest().short()) };
         let script = script::render(template, &values).map_err(|error| {
@@ -334,21 +315,21 @@ impl Buildstep {
             Trouble::internal(build)
         })?;
         self.engine.network(&self.config.network, &self.config.bridge, &self.config.subnet).await.map_err(engine_failed)?;
-        let cache = cache_name(&job.app, template.name());
+        let cache = cache_name(&app, template.name());
         let lock = self.cache_lock(&cache).await;
         let _alone = tokio::select! {
             held = lock.lock() => held,
-            () = cancel.cancelled() => return Err(user_errors::cancelled(&job.app)),
+            () = cancel.cancelled() => return Err(user_errors::cancelled(&app)),
         };
-        let labels = HashMap::from([("slipway.kind".to_owned(), "cache".to_owned()), ("slipway.cache".to_owned(), job.app.to_string())]);
+        let labels = HashMap::from([("slipway.kind".to_owned(), "cache".to_owned()), ("slipway.cache".to_owned(), app.to_string())]);
         self.engine.volume(&cache, labels).await.map_err(engine_failed)?;
-        let tar = job.tar.open().await.map_err(|error| user_errors::io(build, error))?;
+        let tar = job.source.tar().await.map_err(|error| user_errors::io(build, error))?;
         let root = job.manifest.root.clone().unwrap_or_default();
-        let ignored = rooted(job.tree.clone(), &job.manifest)?.text(".slugignore").unwrap_or_default();
+        let ignored = rooted(&job.source, &job.manifest)?.text(".slugignore").unwrap_or_default();
         let run = Run {
             engine: &self.engine,
-            id: &job.id,
-            app: &job.app,
+            id: &job.build,
+            app: &app,
             image: ready.build.full(),
             network: self.config.network.clone(),
             cache: cache.clone(),
@@ -356,7 +337,7 @@ impl Buildstep {
             env: self.build_env(template, &job.manifest, &values.fingerprint),
             ca: self.host.ca.clone(),
             limits,
-            sink,
+            said,
             cancel,
         };
         let built = run.run(Intake { root, ignore: Ignore::parse(&ignored), max_bytes: limits.source }, tar, &spools.content).await;
@@ -385,23 +366,12 @@ impl Buildstep {
     /// Environment of a build, later ones first to lose: the host's, the template's, the repository's, the platform's.
     fn build_env(&self, template: &Template, manifest: &Manifest, fingerprint: &str) -> Vec<String> {
         let mut env: BTreeMap<String, String> = self.host.variables.clone();
-        env.extend(self.run_env(template));
+        env.extend(run_env(template));
         env.extend(template.spec.env.build.clone());
         env.extend(manifest.build.env.clone());
         env.insert("HOME".into(), "/tmp/home".into());
         env.insert("SLIPWAY_FINGERPRINT".into(), fingerprint.into());
         env.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
-    }
-
-    /// Environment of the running slug.
-    fn run_env(&self, template: &Template) -> BTreeMap<String, String> {
-        let mut env = BTreeMap::from([
-            ("HOME".to_owned(), "/app".to_owned()),
-            ("LANG".to_owned(), "C.UTF-8".to_owned()),
-            ("PATH".to_owned(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
-        ]);
-        env.extend(template.spec.env.run.clone());
-        env
     }
 
     /// Uploads a layer and makes the image of it.
@@ -428,19 +398,41 @@ impl Buildstep {
     }
 }
 
+/// Environment of the running slug.
+fn run_env(template: &Template) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::from([
+        ("HOME".to_owned(), "/app".to_owned()),
+        ("LANG".to_owned(), "C.UTF-8".to_owned()),
+        ("PATH".to_owned(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
+    ]);
+    env.extend(template.spec.env.run.clone());
+    env
+}
+
 /// Dots can not stand in names, so that no two apps share a cache.
 fn cache_name(app: &AppRef, template: &TemplateName) -> String {
     format!("slipway-cache.{}.{}.{template}", app.tenant, app.app)
 }
 
 /// The app's folder of a source.
-fn rooted(tree: Arc<dyn SourceTree>, manifest: &Manifest) -> Result<Arc<dyn SourceTree>, Trouble> {
-    let Some(root) = &manifest.root else { return Ok(tree) };
-    if tree.list(root).is_none() {
-        let folders: Vec<String> = tree.list("").unwrap_or_default().into_iter().filter(|entry| entry.kind == EntryKind::Folder).map(|entry| format!("{}/", entry.name)).collect();
+fn rooted(source: &Arc<dyn Source>, manifest: &Manifest) -> Result<Folder, Trouble> {
+    if let Some(root) = &manifest.root
+        && source.list(root).is_none()
+    {
+        let folders = source.list("").unwrap_or_default().into_iter().filter(|entry| entry.kind == EntryKind::Folder);
+        let folders: Vec<String> = folders.map(|entry| format!("{}/", entry.name)).collect();
         return Err(user_errors::no_such_root(root, &folders));
     }
-    Ok(Arc::new(Subtree::new(tree, root)))
+    Ok(Folder::new(source.clone(), manifest.root.as_deref().unwrap_or_default()))
+}
+
+/// The id of the tree that a job builds.
+fn tree_id(job: &Job) -> String {
+    job.source.tree_id(job.manifest.root.as_deref().unwrap_or_default()).unwrap_or_default()
+}
+
+fn took(start: Instant) -> String {
+    say::elapsed(start.elapsed().as_millis().try_into().unwrap_or(u64::MAX))
 }
 
 async fn pack(content: Content, layer: &Path, app: &AppRef, build: &str) -> Result<Packed, Trouble> {
@@ -448,4 +440,38 @@ async fn pack(content: Content, layer: &Path, app: &AppRef, build: &str) -> Resu
     let packing = tokio::task::spawn_blocking(move || content.pack(std::fs::File::create(path)?));
     let packed = packing.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()));
     packed.map_err(|error| user_errors::slug(app, build, error))
+}
+
+#[async_trait::async_trait]
+impl Builder for Buildstep {
+    async fn prepare(&self, job: &Job) -> Result<Prepared, Trouble> {
+        let tree = rooted(&job.source, &job.manifest)?;
+        let (template, notes) = self.template(&job.app.app_ref(), &tree, &job.manifest)?;
+        let source_key = key::source_key(&tree_id(job), self.layers.recipe(), template, &job.manifest);
+        Ok(Prepared { template: template.name().clone(), notes, source_key: source_key.hex() })
+    }
+
+    async fn build(&self, job: &Job, prepared: &Prepared, said: Arc<dyn Say>, cancel: CancellationToken) -> Result<Slug, Trouble> {
+        let start = Instant::now();
+        let template = self.catalog.get(&prepared.template).ok_or_else(|| user_errors::unknown_template(&prepared.template, &self.catalog))?;
+        let built = self.steps(job, template, said.as_ref(), &cancel).await;
+        let duration_ms = start.elapsed().as_millis() as u64;
+        match &built {
+            Ok(slug) => tracing::info!(app = %job.app, build = %job.build, template = %prepared.template, image = %slug.image, duration_ms, "built"),
+            Err(trouble) => tracing::info!(app = %job.app, build = %job.build, code = %trouble.code, duration_ms, "not built"),
+        }
+        built
+    }
+
+    async fn has_image(&self, image: &ImageRef) -> bool {
+        matches!(self.registry.manifest(&image.repository, &image.digest.to_string()).await, Ok(Some(_)))
+    }
+
+    async fn reap(&self) {
+        match self.remove_leftovers().await {
+            Ok(0) => {}
+            Ok(containers) => tracing::info!(containers, "removed what builds left behind"),
+            Err(error) => tracing::warn!(error = %error, "could not remove what builds left behind"),
+        }
+    }
 }

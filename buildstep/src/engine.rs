@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::time::Duration;
 
 use bollard::Docker;
 use bollard::auth::DockerCredentials;
@@ -106,8 +105,6 @@ pub struct Walls {
 /// What an image says about itself.
 #[derive(Debug, Clone)]
 pub struct ImageFacts {
-    /// Its id.
-    pub id: String,
     /// Its labels.
     pub labels: HashMap<String, String>,
     /// Its size in bytes, all layers.
@@ -151,7 +148,6 @@ impl Engine {
     pub async fn image(&self, name: &str) -> Result<Option<ImageFacts>, EngineError> {
         match self.docker.inspect_image(name).await.doing("inspect an image") {
             Ok(image) => Ok(Some(ImageFacts {
-                id: image.id.unwrap_or_default(),
                 labels: image.config.and_then(|config| config.labels).unwrap_or_default().into_iter().collect(),
                 size: image.size.unwrap_or_default().max(0) as u64,
             })),
@@ -386,11 +382,6 @@ impl Engine {
             Err(error) if error.status() != Some(404) => Err(error),
             _ => Ok(()),
         }
-    }
-
-    /// Whether the engine answers within a second.
-    pub async fn answers(&self) -> bool {
-        matches!(tokio::time::timeout(Duration::from_secs(1), self.docker.ping()).await, Ok(Ok(_)))
     }
 }
 

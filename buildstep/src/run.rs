@@ -8,6 +8,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
+use manager::Say;
+use manager::source::TarStream;
 use model::{AppRef, BuildId, Trouble};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::io::{StreamReader, SyncIoBridge};
@@ -15,10 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{ContainerSpec, Ended, Engine, EngineError, Output, Places, Walls};
 use crate::intake::{Intake, TooLarge};
-use crate::job::{Limits, Sink};
+use crate::limits::Limits;
 use crate::sanitize::{Cap, Sanitizer};
 use crate::slug::Content;
-use crate::source::TarStream;
 use crate::stack::UID;
 use crate::upload;
 use crate::usage::{self, Usage};
@@ -56,7 +57,7 @@ pub struct Run<'a> {
     /// What it may use.
     pub limits: &'a Limits,
     /// Where its output goes.
-    pub sink: &'a dyn Sink,
+    pub said: &'a dyn Say,
     /// Ends it.
     pub cancel: &'a CancellationToken,
 }
@@ -176,7 +177,7 @@ impl Run<'_> {
         };
         if let Some(stopped) = stopped {
             self.engine.kill(container).await.map_err(|error| self.engine_failed(error))?;
-            // The words before the end are the evidence; a sink that is gone must not hold the build up.
+            // The words before the end are the evidence.
             let _ = timeout(DRAIN, &mut reading).await;
             return Err(match stopped {
                 Stop::Cancelled => user_errors::cancelled(self.app),
@@ -201,7 +202,7 @@ impl Run<'_> {
             for line in lines.drain(..) {
                 seen.note(&line);
                 if let Some(line) = cap.pass(line) {
-                    self.sink.line(line).await;
+                    self.said.line(&line);
                 }
             }
             if frame.is_none() {
@@ -209,7 +210,7 @@ impl Run<'_> {
             }
         }
         if cap.hidden > 0 {
-            self.sink.line(model::say::detail(format!("{} of output were not shown", model::say::size(cap.hidden)))).await;
+            self.said.detail(format!("{} of output were not shown", model::say::size(cap.hidden)));
         }
         Ok(())
     }

@@ -168,11 +168,6 @@ impl Content {
         Ok(())
     }
 
-    /// Bytes of all files.
-    pub fn bytes(&self) -> u64 {
-        self.nodes.values().map(|node| if let Node::File { size, .. } = node { *size } else { 0 }).sum()
-    }
-
     /// The largest first-level names with their bytes.
     pub fn largest(&self, count: usize) -> Vec<(String, u64)> {
         let mut sums: BTreeMap<&str, u64> = BTreeMap::new();

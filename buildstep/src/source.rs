@@ -1,40 +1,18 @@
-//! `SourceTree`: the files of one commit, as the builder looks at them.
+//! `SourceTree`: the files of an app, as the builder looks at them to decide.
 //!
-//! Whoever keeps the source implements it. Paths are relative, with `/`, and never leave the tree.
+//! A view of `manager::Source`: the folder that is the app, and nothing above it. Pure for whoever uses it.
 
 use std::sync::Arc;
 
-use tokio::io::AsyncRead;
+use manager::Source;
+pub use manager::source::{Entry, EntryKind};
 
-/// What a path of the tree is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EntryKind {
-    /// A regular file.
-    File,
-    /// A folder.
-    Folder,
-    /// A symbolic link, or a submodule.
-    Other,
-}
-
-/// One name in a folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// The last part of its path.
-    pub name: String,
-    /// What it is.
-    pub kind: EntryKind,
-}
-
-/// Largest file that the builder reads to decide anything, in bytes.
-pub const MAX_READ: usize = 1 << 20;
-
-/// The files of one commit.
+/// The files of an app. Paths are relative, with `/`.
 pub trait SourceTree: Send + Sync {
     /// The entries of a folder, the root being the empty path; none when there is no such folder.
     fn list(&self, folder: &str) -> Option<Vec<Entry>>;
 
-    /// A file's content; none when there is no such file or it is larger than `MAX_READ`.
+    /// A file's content; none when there is no such file or it is too large to decide by.
     fn read(&self, path: &str) -> Option<Vec<u8>>;
 
     /// A file's content as text.
@@ -49,16 +27,16 @@ pub trait SourceTree: Send + Sync {
     }
 }
 
-/// A folder of a tree, seen as a tree.
-pub struct Subtree {
-    tree: Arc<dyn SourceTree>,
+/// A folder of a source.
+pub struct Folder {
+    source: Arc<dyn Source>,
     folder: String,
 }
 
-impl Subtree {
-    /// The folder `folder` of `tree`.
-    pub fn new(tree: Arc<dyn SourceTree>, folder: &str) -> Self {
-        Self { tree, folder: folder.trim_matches('/').to_owned() }
+impl Folder {
+    /// The folder `folder` of `source`; empty for the whole.
+    pub fn new(source: Arc<dyn Source>, folder: &str) -> Self {
+        Self { source, folder: folder.trim_matches('/').to_owned() }
     }
 
     fn path(&self, below: &str) -> String {
@@ -70,24 +48,14 @@ impl Subtree {
     }
 }
 
-impl SourceTree for Subtree {
+impl SourceTree for Folder {
     fn list(&self, folder: &str) -> Option<Vec<Entry>> {
-        self.tree.list(&self.path(folder))
+        self.source.list(&self.path(folder))
     }
 
     fn read(&self, path: &str) -> Option<Vec<u8>> {
-        self.tree.read(&self.path(path))
+        self.source.read(&self.path(path))
     }
-}
-
-/// A stream of a tar of the whole tree.
-pub type TarStream = Box<dyn AsyncRead + Send + Unpin>;
-
-/// Opens a tar of a source; asked once per run.
-#[async_trait::async_trait]
-pub trait SourceTar: Send + Sync {
-    /// A fresh stream from the start.
-    async fn open(&self) -> std::io::Result<TarStream>;
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use model::{AppRef, Code, TemplateName, Trouble};
 use crate::catalog::Catalog;
 use crate::detect::Hints;
 use crate::engine::EngineError;
-use crate::job::Limits;
+use crate::limits::Limits;
 use crate::layers::LayerError;
 use crate::pins::Pin;
 use crate::registry::RegistryError;

@@ -1,30 +1,8 @@
-//! `Job`: one build as it is asked for, its limits, and what comes of it.
+//! `Limits`: what one build may use.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use model::{AppRef, BuildId, ImageRef, Manifest, ProcessName, TemplateName};
-
-use crate::source::{SourceTar, SourceTree};
-
-/// A build to run.
-pub struct Job {
-    /// Its id.
-    pub id: BuildId,
-    /// Whose it is.
-    pub app: AppRef,
-    /// The id of the source tree, such as git's.
-    pub tree_id: String,
-    /// The source's files, for deciding.
-    pub tree: Arc<dyn SourceTree>,
-    /// The source's files, for building.
-    pub tar: Arc<dyn SourceTar>,
-    /// What app.yaml says; its default without one.
-    pub manifest: Manifest,
-    /// What it may use.
-    pub limits: Limits,
-}
+use model::Manifest;
 
 /// What a build may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,28 +58,4 @@ impl Limits {
         }
         self
     }
-}
-
-/// What came of a build.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slug {
-    /// The image.
-    pub image: ImageRef,
-    /// Commands by process type.
-    pub processes: BTreeMap<ProcessName, String>,
-    /// The template that it was built with.
-    pub template: TemplateName,
-    /// Bytes of its layer, compressed.
-    pub size: u64,
-    /// Bytes of its layer.
-    pub unpacked: u64,
-    /// What a person should know.
-    pub warnings: Vec<String>,
-}
-
-/// Where the output of a build goes, line by line and clean.
-#[async_trait::async_trait]
-pub trait Sink: Send + Sync {
-    /// Takes a line without its end. May wait: the build waits with it.
-    async fn line(&self, line: String);
 }
