@@ -37,10 +37,20 @@ pub(crate) struct TerminalWish {
 /// What is to be started.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Start {
-    Git { service: Service, path: RepoPath, protocol: Option<&'static str> },
-    Verb { words: Vec<String>, terminal: Option<TerminalWish> },
+    Git {
+        service: Service,
+        path: RepoPath,
+        protocol: Option<&'static str>,
+    },
+    Verb {
+        words: Vec<String>,
+        terminal: Option<TerminalWish>,
+    },
     /// A command that only says what is wrong. `for_git` when a git client listens.
-    Refusal { trouble: Trouble, for_git: bool },
+    Refusal {
+        trouble: Trouble,
+        for_git: bool,
+    },
 }
 
 /// The answer.

@@ -26,7 +26,8 @@ pub(crate) fn no_terminal_for_git() -> Trouble {
 
 /// The key was taken away while the connection stood.
 pub(crate) fn key_revoked() -> Trouble {
-    Trouble::new(Code::UnknownKey, "your key was removed from this platform").next("add a key that you hold, or ask an owner of your tenant")
+    Trouble::new(Code::UnknownKey, "your key was removed from this platform")
+        .next("add a key that you hold, or ask an owner of your tenant")
 }
 
 /// Too many things at once by one user.
