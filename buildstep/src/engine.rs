@@ -213,7 +213,7 @@ impl Engine {
             host.pids_limit = Some(i64::from(walls.pids));
             host.cap_drop = Some(vec!["ALL".into()]);
             host.security_opt = Some(vec!["no-new-privileges".into()]);
-            host.ulimits = Some(vec![fixed("core", 0), fixed("fsize", walls.file_size as i64), fixed("nofile", 65_536)]);
+            host.ulimits = Some(vec![fixed("core", 0), fixed("fsize", walls.file_size as i64)]);
         }
         let body = ContainerCreateBody {
             image: Some(spec.image),

@@ -185,7 +185,9 @@ impl Layers {
         if !spec.packages.is_empty() {
             script.push_str(&format!("(\n{INSTALL})\n"));
         }
-        script.push_str(&format!("(\n{setup}\n)\n"));
+        if !setup.trim().is_empty() {
+            script.push_str(&format!("(\n{setup}\n)\n"));
+        }
         for (tool, probe) in tools {
             let words: Vec<String> = probe.iter().map(|word| format!("'{}'", word.replace('\'', ""))).collect();
             script.push_str(&format!("if command -v {} >/dev/null 2>&1; then echo \"{PROBED}{tool}=$({} 2>&1 | head -n 1)\"; fi\n", words[0], words.join(" ")));

@@ -125,6 +125,7 @@ pub struct Bench {
 impl Bench {
     /// A builder with small limits changed by `limits`, for an app of its own.
     pub async fn new(app: &str, limits: Limits) -> Self {
+        let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).try_init();
         let work = tempfile::tempdir().expect("a folder");
         let registry = registry::start().await;
         let config = Config {
