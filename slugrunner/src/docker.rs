@@ -101,7 +101,8 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
             cpu_period: Some(100_000),
             cpu_quota: Some(i64::from(spec.resources.cpu_millis) * 100),
             pids_limit: Some(i64::from(spec.resources.pids)),
-            ulimits: Some(vec![ulimit("nofile", 65_536), ulimit("core", 0)]),
+            // A limit above the engine's own is refused by the kernel, and not every engine may raise its own.
+            ulimits: Some(vec![ulimit("nofile", 10_000), ulimit("core", 0)]),
             oom_score_adj: Some(500),
             // We copy the stream as it comes; the engine's own copy only has to bridge a restart of ours.
             log_config: Some(HostConfigLogConfig {
@@ -138,7 +139,15 @@ fn entry(output: LogOutput) -> Option<LogEntry> {
 impl Runtime for DockerRuntime {
     async fn ensure_network(&self, network: &NetworkConfig) -> Result<(), RuntimeError> {
         match self.docker.inspect_network(&network.name, None::<query::InspectNetworkOptions>).await.map_err(fail) {
-            Ok(_) => return Ok(()),
+            Ok(found) => {
+                let configs = found.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+                let wanted = network.subnet.to_string();
+                if configs.iter().any(|config| config.subnet.as_deref() == Some(&wanted)) {
+                    return Ok(());
+                }
+                let message = format!("the network `{}` exists with another subnet than {wanted}", network.name);
+                return Err(RuntimeError::Conflict { message });
+            }
             Err(RuntimeError::NoSuchContainer) => {}
             Err(error) => return Err(error),
         }
