@@ -6,6 +6,7 @@ use crate::common::{SERVE, TestHost, app, get, process};
 use model::health::Probe;
 use model::{HealthCheck, InstanceState};
 use slugrunner::Filter;
+use store::live::{Coordination, Expect, Op};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_starts_becomes_healthy_drains_and_stops() {
@@ -148,4 +149,19 @@ async fn containers_of_ours_that_nobody_ordered_go_and_others_stay() {
     .await;
     let found = std::process::Command::new("docker").args(["rm", "-f", &foreign]).output().expect("docker");
     assert!(found.status.success(), "the foreign container is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forgotten_host_registers_again_and_says_everything_again() {
+    let mut host = TestHost::up().await;
+    host.release(1, &[("web", process(SERVE))]).await;
+    let id = host.order(1, "web", 1).await;
+    let before = host.wait_state(&id, InstanceState::Healthy).await;
+    let paths = ["hosts/testhost".to_owned(), format!("instances/testhost/{id}")];
+    let ops = paths.map(|path| Op::Delete { path, expect: Expect::Any });
+    host.tree.commit(ops.to_vec()).await.expect("a commit");
+    host.wait_for("the host", async || if host.live.hosts().await.expect("hosts").is_empty() { Err("no host".to_owned()) } else { Ok(()) })
+        .await;
+    let after = host.wait_state(&id, InstanceState::Healthy).await;
+    assert_eq!(before, after, "the instance was touched");
 }
