@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use model::{
-    AppEnv, Assignment, Capacity, Formation, Host, HostName, HostState, InstanceId, InstanceState, InstanceStatus, Intent,
+    AppEnv, Assignment, Capacity, Formation, Host, HostAssignments, HostName, HostState, InstanceId, InstanceState, InstanceStatus, Intent,
     ProcessName, ReleaseNumber, Resources, Time, ZoneName,
 };
 use scheduler::{Plan, Snapshot};
@@ -95,6 +95,19 @@ pub fn status(host: &Host, assignment: &Assignment, state: InstanceState, since:
     }
 }
 
+const STATES: [InstanceState; 10] = [
+    InstanceState::Pulling,
+    InstanceState::Starting,
+    InstanceState::Healthy,
+    InstanceState::Healthy,
+    InstanceState::Healthy,
+    InstanceState::Unhealthy,
+    InstanceState::Crashed,
+    InstanceState::ImageMissing,
+    InstanceState::Draining,
+    InstanceState::Stopped,
+];
+
 /// One machine with its supervisor.
 #[derive(Debug, Clone)]
 pub struct Machine {
@@ -158,7 +171,6 @@ impl World {
         self.formations.insert(app.clone(), formation);
     }
 
-    #[allow(dead_code)]
     pub fn machine(&mut self, name: &str) -> &mut Machine {
         self.machines.get_mut(&host_name(name)).expect("a machine of this name")
     }
@@ -204,7 +216,8 @@ impl World {
 
     /// Commits as coordination does: all or nothing, fenced by version.
     pub fn commit(&mut self, plan: &Plan) -> bool {
-        let holds = plan.changes().iter().all(|change| self.docs.get(&change.assignments.host).and_then(|doc| doc.version) == change.version);
+        let holds =
+            plan.changes().iter().all(|change| self.docs.get(&change.assignments.host).and_then(|doc| doc.version) == change.version);
         if holds {
             self.version += 1;
             for change in plan.changes() {
@@ -254,6 +267,55 @@ impl World {
         }
     }
 
+    /// Assignments, reports and hosts without any history.
+    pub fn scramble(&mut self) {
+        let apps = [app("blog"), app("shop"), app("lost")];
+        for app in &apps[..2] {
+            for release in 1..4 {
+                let memory = *self.chance.pick(&[128, 256, 700]);
+                let both = self.chance.percent(70);
+                self.release(app, release, if both { &[("web", 256), ("worker", 128)][..] } else { &[("web", 512)][..] });
+                if self.chance.percent(20) {
+                    self.release(app, release, &[("web", memory)]);
+                }
+            }
+            let (release, epoch) = (1 + self.chance.below(3) as u32, self.chance.below(2) as u32);
+            let (web, worker) = (self.chance.below(4) as u32, self.chance.below(3) as u32);
+            self.want(app, release, epoch, &[("web", web), ("worker", worker)]);
+        }
+        let names: Vec<_> = self.machines.keys().cloned().chain([host_name("forgotten")]).collect();
+        for number in 0..self.chance.below(25) {
+            let assignment = Assignment {
+                instance: id(1_000_000 + number),
+                app: self.chance.pick(&apps).clone(),
+                process: process(self.chance.pick(&["web", "web", "worker", "clock"])),
+                ordinal: 1 + self.chance.below(4) as u32,
+                release: ReleaseNumber(1 + self.chance.below(3) as u32),
+                epoch: self.chance.below(2) as u32,
+                intent: if self.chance.percent(25) { Intent::Drain } else { Intent::Run },
+            };
+            let name = self.chance.pick(&names).clone();
+            let state = *self.chance.pick(&STATES);
+            if let Some(machine) = self.machines.get_mut(&name)
+                && self.chance.percent(85)
+            {
+                machine.reports.insert(assignment.instance.clone(), status(&machine.host, &assignment, state, self.now));
+            }
+            let assignments = HostAssignments { host: name.clone(), generation: 1, assignments: Vec::new() };
+            let doc = self.docs.entry(name).or_insert(Fenced { assignments, version: Some(1) });
+            doc.assignments.assignments.push(assignment);
+        }
+        for machine in self.machines.values_mut() {
+            machine.up = !self.chance.percent(20);
+            machine.host.state = *self.chance.pick(&[HostState::Ok, HostState::Ok, HostState::Full, HostState::Maintenance]);
+        }
+        for host in names {
+            if self.chance.percent(50) {
+                self.absent_since.insert(host, self.now - TimeDelta::seconds(self.chance.below(6) as i64));
+            }
+        }
+    }
+
     /// Without faults until nothing changes any more.
     pub fn settle(&mut self) {
         for _ in 0..400 {
@@ -262,9 +324,10 @@ impl World {
             let calm = self.machines.values().filter(|machine| machine.up).all(|machine| {
                 machine.containers.iter().all(|(instance, (_, state))| machine.reports.get(instance).is_some_and(|r| r.state == *state))
             });
-            let moving = self.machines.values().filter(|machine| machine.up).flat_map(|machine| machine.containers.values()).any(|(_, state)| {
-                matches!(state, InstanceState::Pulling | InstanceState::Starting | InstanceState::Draining | InstanceState::Stopping)
-            });
+            let moving =
+                self.machines.values().filter(|machine| machine.up).flat_map(|machine| machine.containers.values()).any(|(_, state)| {
+                    matches!(state, InstanceState::Pulling | InstanceState::Starting | InstanceState::Draining | InstanceState::Stopping)
+                });
             if plan.is_empty() && plan.look_again.is_none() && calm && !moving {
                 return;
             }

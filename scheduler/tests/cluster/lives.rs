@@ -1,14 +1,12 @@
 //! Hundreds of seeded lives of a cluster: crashes, delays, stale snapshots, hosts that come and go, changes mid-rollout.
 //! Every plan of every life must keep the laws; a life that is left in peace ends at exactly what is wanted.
 
-mod world;
-
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use crate::world::{World, app, host, laws};
 use model::{HostState, InstanceState, Intent, ReleaseNumber};
 use scheduler::{Policy, Snapshot};
-use world::{World, app, host, laws};
 
 const LIVES: u64 = 400;
 const STEPS: usize = 120;
@@ -46,7 +44,7 @@ fn fate(world: &mut World) {
         }
         5..=6 => {
             let count = world.chance.below(5) as u32;
-            let process = world::process(*world.chance.pick(&["web", "worker"]));
+            let process = crate::world::process(world.chance.pick(&["web", "worker"]));
             if let Some(formation) = world.formations.get_mut(&app) {
                 formation.generation += 1;
                 formation.counts.insert(process, count);
@@ -115,7 +113,7 @@ fn deploy(world: &mut World, name: &str) {
     }
     let before = world.formations.get(&app).map(|formation| (formation.epoch, formation.counts.clone()));
     let (epoch, web) = match before {
-        Some((epoch, counts)) => (epoch, counts.get(&world::process("web")).copied().unwrap_or(1)),
+        Some((epoch, counts)) => (epoch, counts.get(&crate::world::process("web")).copied().unwrap_or(1)),
         None => (0, 1 + world.chance.below(4) as u32),
     };
     let workers = world.chance.below(3) as u32;
