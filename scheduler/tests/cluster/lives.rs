@@ -44,7 +44,8 @@ fn fate(world: &mut World) {
         }
         5..=6 => {
             let count = world.chance.below(5) as u32;
-            let process = crate::world::process(world.chance.pick(&["web", "worker"]));
+            let name = *world.chance.pick(&["web", "worker"]);
+            let process = crate::world::process(name);
             if let Some(formation) = world.formations.get_mut(&app) {
                 formation.generation += 1;
                 formation.counts.insert(process, count);

@@ -285,10 +285,11 @@ impl World {
         }
         let names: Vec<_> = self.machines.keys().cloned().chain([host_name("forgotten")]).collect();
         for number in 0..self.chance.below(25) {
+            let type_name = *self.chance.pick(&["web", "web", "worker", "clock"]);
             let assignment = Assignment {
                 instance: id(1_000_000 + number),
                 app: self.chance.pick(&apps).clone(),
-                process: process(self.chance.pick(&["web", "web", "worker", "clock"])),
+                process: process(type_name),
                 ordinal: 1 + self.chance.below(4) as u32,
                 release: ReleaseNumber(1 + self.chance.below(3) as u32),
                 epoch: self.chance.below(2) as u32,
