@@ -113,7 +113,8 @@ pub fn parse(bytes: &Bytes, method: &Method) -> Result<Option<(Answer, usize)>, 
     let switching = status == StatusCode::SWITCHING_PROTOCOLS;
     strip(&mut headers, &named, switching);
 
-    let body_less = *method == Method::HEAD || status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let body_less =
+        *method == Method::HEAD || status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let framing = match (length, coding) {
         (Some(_), Some(_)) => return Err(BadAnswer::Length),
         (None, Some(coding)) if version == 1 && coding.eq_ignore_ascii_case(b"chunked") => Length::Chunked,

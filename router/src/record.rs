@@ -78,7 +78,15 @@ impl Line<'_> {
     /// Writes the line in logfmt.
     pub fn write(&self, out: &mut Vec<u8>) {
         let mut print = |text: std::fmt::Arguments<'_>| out.write_fmt(text).expect("writing to memory can not fail");
-        print(format_args!("at={} id={} method={} host={} path=\"{}\" status={}", self.at, self.id, self.method, Escaped(self.host), Escaped(self.path), self.status));
+        print(format_args!(
+            "at={} id={} method={} host={} path=\"{}\" status={}",
+            self.at,
+            self.id,
+            self.method,
+            Escaped(self.host),
+            Escaped(self.path),
+            self.status
+        ));
         print(format_args!(" bytes_in={} bytes={}", self.bytes.0, self.bytes.1));
         if let Some(tenant) = self.tenant {
             print(format_args!(" tenant={tenant}"));

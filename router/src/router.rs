@@ -190,7 +190,13 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// One worker, on its own thread.
-fn work(number: usize, listeners: Vec<TcpListener>, shared: &Arc<Shared>, mut changed: watch::Receiver<u64>, shutdown: CancellationToken) -> io::Result<()> {
+fn work(
+    number: usize,
+    listeners: Vec<TcpListener>,
+    shared: &Arc<Shared>,
+    mut changed: watch::Receiver<u64>,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = LocalSet::new();
     local.block_on(&runtime, async {
@@ -201,12 +207,13 @@ fn work(number: usize, listeners: Vec<TcpListener>, shared: &Arc<Shared>, mut ch
             let listener = tokio::net::TcpListener::from_std(listener)?;
             accepting.push(tokio::task::spawn_local(accept(Rc::clone(&worker), listener, closing.clone(), shutdown.clone())));
         }
+        // Tables that were swapped in before this worker listened for them.
+        shared.drains.acknowledge(number, worker.table_changed());
         let mut tick = tokio::time::interval(TICK);
         let mut deadline = None;
         loop {
             tokio::select! {
                 Ok(()) = changed.changed() => {
-                    changed.mark_unchanged();
                     shared.drains.acknowledge(number, worker.table_changed());
                 }
                 _ = tick.tick() => worker.tick(),

@@ -56,13 +56,16 @@ impl Hasher for KeyHasher {
     }
 }
 
+/// By the key of the backend.
+type Neighbours = HashMap<u64, (Arc<Backend>, Neighbour), BuildHasherDefault<KeyHasher>>;
+
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) arena: Arena,
     pub(crate) gates: Gates,
     pub(crate) connections: Cell<usize>,
-    neighbours: RefCell<HashMap<u64, (Arc<Backend>, Neighbour), BuildHasherDefault<KeyHasher>>>,
+    neighbours: RefCell<Neighbours>,
     chance: RefCell<Xorshift>,
     budget: RefCell<Budget>,
     buffer: RefCell<Buffer>,
