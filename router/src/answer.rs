@@ -143,7 +143,7 @@ fn strip(headers: &mut HeaderMap, named: &[&[u8]], switching: bool) {
             Err(_) => {}
         }
     }
-    for name in ["keep-alive", "proxy-connection", "proxy-authenticate", "te", "trailer", crate::pages::ERROR_HEADER] {
+    for name in ["keep-alive", "proxy-connection", "proxy-authenticate", "te", crate::pages::ERROR_HEADER] {
         headers.remove(name);
     }
     if !switching {

@@ -114,7 +114,7 @@ async fn forward(
     record: &mut Record,
 ) -> Result<Outcome, Refusal> {
     let config = &worker.shared.config;
-    let trusted = config.trusted.contains(&client.peer.ip().to_canonical());
+    let trusted = config.trusted.contains(&client.peer.ip());
     let origin = Origin { peer: client.peer, local: client.local, trusted, id: record.id.as_str() };
     let head = worker.head(|out| forward::head(out, parts, &accepted, origin));
     let mut sender = Sender::new(head, accepted.framing, body);

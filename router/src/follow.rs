@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::drain::DrainState;
 use crate::router::Handle;
+use crate::snapshot::Snapshot;
 use crate::table::table;
 
 /// How often coordination is read although nothing woke.
@@ -40,6 +41,7 @@ pub struct Follower {
     quiet: Arc<Notify>,
     waiting: JoinSet<()>,
     failing: bool,
+    snapshot: Option<Snapshot>,
 }
 
 impl Follower {
@@ -58,17 +60,55 @@ impl Follower {
             quiet: Arc::default(),
             waiting: JoinSet::new(),
             failing: false,
+            snapshot: None,
         }
     }
 
-    /// Reads coordination until it has answered once. To be awaited before the router serves: connections wait in the kernel
-    /// meanwhile, and no visitor is told that an app does not exist only because nobody has looked.
+    /// Keeps the last good state in a file, to start with when coordination does not answer.
+    #[must_use]
+    pub fn with_snapshot(mut self, snapshot: Snapshot) -> Self {
+        self.snapshot = Some(snapshot);
+        self
+    }
+
+    /// Reads coordination until it has answered once, or takes the snapshot. To be awaited before the router serves:
+    /// connections wait in the kernel meanwhile, and no visitor is told that an app does not exist only because nobody has
+    /// looked.
     pub async fn first(&mut self) {
         while !self.activate().await {
+            if self.restore() {
+                return;
+            }
             tokio::select! {
                 () = self.instances_changed.changed() => {}
                 () = tokio::time::sleep(EVERY / 10) => {}
             }
+        }
+    }
+
+    fn restore(&mut self) -> bool {
+        let Some(snapshot) = &self.snapshot else { return false };
+        match snapshot.read() {
+            Ok((routes, instances)) => {
+                tracing::warn!(routes = routes.len(), "coordination is away: starting with the last state on disk");
+                self.handle.swap(table(&routes, &instances, &self.handle.table()));
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not read the last state on disk");
+                self.snapshot = None;
+                false
+            }
+        }
+    }
+
+    /// Keeps a new state on disk. That it can not be kept stops nothing.
+    async fn keep(&self, routes: &[Route], instances: &[InstanceStatus]) {
+        let Some(snapshot) = self.snapshot.clone() else { return };
+        let (routes, instances) = (routes.to_vec(), instances.to_vec());
+        let written = tokio::task::spawn_blocking(move || snapshot.write(&routes, &instances)).await;
+        if let Err(error) = written.map_err(std::io::Error::other).and_then(|result| result) {
+            tracing::warn!(%error, "could not keep the state on disk");
         }
     }
 
@@ -127,6 +167,7 @@ impl Follower {
         if !next.is_same(&present) {
             tracing::debug!(generation = next.generation(), hosts = next.hosts(), "new table");
             self.handle.swap(next);
+            self.keep(self.routes.as_deref().unwrap_or_default(), &instances).await;
         }
         self.mark(&instances).await
     }

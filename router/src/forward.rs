@@ -95,7 +95,7 @@ pub fn head(out: &mut Vec<u8>, parts: &Parts, accepted: &Accepted, origin: Origi
 
 fn forwarded(out: &mut Vec<u8>, headers: &HeaderMap, accepted: &Accepted, origin: Origin<'_>) {
     let told = |name: &'static str| headers.get(name).filter(|_| origin.trusted);
-    let address = origin.peer.ip().to_canonical();
+    let address = origin.peer.ip();
     out.extend_from_slice(b"x-forwarded-for: ");
     if origin.trusted {
         for earlier in headers.get_all("x-forwarded-for") {

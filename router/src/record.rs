@@ -208,6 +208,7 @@ impl Record {
     fn write(&self, now: Instant) {
         let Self { rule, backend, .. } = self;
         let duration = now.saturating_duration_since(self.arrived);
+        self.worker.meter().request(self.status, duration, self.retries, (self.received, self.sent), self.code.is_some());
         self.worker.log(duration, |at, out| {
             let app = match (rule, backend) {
                 (Some(rule), Some(backend)) => {

@@ -84,7 +84,8 @@ fn fifty_deploys_under_load_lose_nothing() {
         client.join().expect("no client lost its connection");
     }
     assert_eq!(failed.load(Ordering::SeqCst), 0, "lost in {deploys} deploys");
-    assert_eq!(running.handle.dropped_lines(), 0);
+    let metrics = running.handle.metrics();
+    assert_eq!((metrics.dropped_lines, metrics.refused, metrics.statuses[2]), (0, 0, REQUESTS as u64));
     let lines = running.lines();
     assert_eq!(lines.lines().count(), REQUESTS);
     assert_eq!(lines.matches("status=200").count(), REQUESTS);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{InstanceState, Route, RouteState, RouterId};
-use router::Follower;
+use router::{Follower, Snapshot};
 use store::live::{Coordination, Embedded, Live, LiveError, Node, Op, Session, Watch};
 use tokio_util::sync::CancellationToken;
 
@@ -54,7 +54,9 @@ fn what_is_reported_is_served_and_what_drains_is_said() {
     let live = Live::new(Arc::new(Cut { tree: Embedded::in_memory(), cut: Arc::clone(&cut) }));
     let running = Running::start(|config| config.times.missing = Duration::from_millis(50));
     let until = CancellationToken::new();
-    let mut follower = Follower::new(running.handle.clone(), live.clone(), RouterId::mint([1; 10]));
+    let dir = tempfile::tempdir().expect("a folder");
+    let snapshot = Snapshot::new(dir.path().join("state.json"));
+    let mut follower = Follower::new(running.handle.clone(), live.clone(), RouterId::mint([1; 10])).with_snapshot(snapshot.clone());
     runtime.block_on(follower.first());
     runtime.spawn(follower.run(until.clone()));
 
@@ -98,6 +100,11 @@ fn what_is_reported_is_served_and_what_drains_is_said() {
     drop(session);
     std::thread::sleep(Duration::from_millis(100));
     assert_eq!(running.get("/").text(), "new", "the last table stays while coordination is away");
+    // A router that starts now begins with what this one knew.
+    let second = Running::start(|_| {});
+    let mut late = Follower::new(second.handle.clone(), live.clone(), RouterId::mint([2; 10])).with_snapshot(snapshot);
+    runtime.block_on(late.first());
+    assert_eq!(second.get("/").text(), "new");
     cut.store(false, Ordering::SeqCst);
     wait_until("the table follows again", || running.get("/").status == 503);
     until.cancel();
