@@ -11,8 +11,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{Method, StatusCode};
 use tokio::net::TcpStream;
 
-use crate::backend::Backend;
 use crate::answer::{self, Answer, BadAnswer};
+use crate::backend::Backend;
 use crate::sender::{SendFault, Sender};
 use crate::worker::Worker;
 

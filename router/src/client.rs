@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use tokio::net::TcpStream;
@@ -55,6 +55,8 @@ pub(crate) struct Client {
     pub(crate) body_fault: Cell<Option<Fault>>,
     /// The app did not switch protocols: the guard may read the next head.
     pub(crate) stays_http: Cell<bool>,
+    /// Wakes the guard out of its wait for that decision: what it needs may be in its hands already, and the socket silent.
+    pub(crate) waiting: RefCell<Option<Waker>>,
     /// The app has switched protocols.
     pub(crate) tunnel: RefCell<Option<Tunnel>>,
     /// The client may still be sending when the connection ends.
@@ -76,8 +78,17 @@ impl Client {
             slow: Cell::new(false),
             body_fault: Cell::new(None),
             stays_http: Cell::new(false),
+            waiting: RefCell::new(None),
             tunnel: RefCell::new(None),
             unread: Cell::new(false),
+        }
+    }
+
+    /// A WebSocket was asked for and refused: the connection goes on as before.
+    pub(crate) fn stay_http(&self) {
+        self.stays_http.set(true);
+        if let Some(waker) = self.waiting.take() {
+            waker.wake();
         }
     }
 
