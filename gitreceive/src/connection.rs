@@ -82,11 +82,7 @@ impl Connection {
         let Some(line) = self.lines.get_mut(&channel) else { return session.channel_failure(channel) };
         match line.state.ask(ask) {
             Answer::Granted => session.channel_success(channel),
-            Answer::Refused(None) => session.channel_failure(channel),
-            Answer::Refused(Some(trouble)) => {
-                session.extended_data(channel, 1, block(&trouble))?;
-                session.channel_failure(channel)
-            }
+            Answer::Refused => session.channel_failure(channel),
             Answer::Started(start) => {
                 session.channel_success(channel)?;
                 self.start(channel, start);

@@ -103,9 +103,7 @@ pub fn repo_path(text: &str) -> Result<RepoPath, ExecLineError> {
     let text = text.strip_prefix('/').unwrap_or(text);
     let text = text.strip_suffix(".git").unwrap_or(text);
     match text.split('/').collect::<Vec<_>>().as_slice() {
-        [tenant, app, env] => {
-            Ok(RepoPath { tenant: Some(TenantName::new(*tenant)?), app: AppName::new(*app)?, env: EnvName::new(*env)? })
-        }
+        [tenant, app, env] => Ok(RepoPath { tenant: Some(TenantName::new(*tenant)?), app: AppName::new(*app)?, env: EnvName::new(*env)? }),
         [app, env] => Ok(RepoPath { tenant: None, app: AppName::new(*app)?, env: EnvName::new(*env)? }),
         _ => Err(ExecLineError::BadPath),
     }

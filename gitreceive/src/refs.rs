@@ -126,9 +126,12 @@ pub fn judge(updates: &[RefUpdate], deploys: Option<&BranchName>, to: &AppEnv) -
         let names: Vec<String> = updates.iter().take(10).map(|u| shown(&u.name)).collect();
         let followed = updates.iter().any(|u| u.name.starts_with("refs/tags/"));
         let flag = if followed { "--no-follow-tags " } else { "" };
-        return Err(Trouble::new(Code::SeveralRefs, format!("{} refs were pushed at once; a push to {to} deploys one branch", updates.len()))
-            .evidence_lines(names)
-            .next(format!("git push {flag}{remote} {main}")));
+        return Err(Trouble::new(
+            Code::SeveralRefs,
+            format!("{} refs were pushed at once; a push to {to} deploys one branch", updates.len()),
+        )
+        .evidence_lines(names)
+        .next(format!("git push {flag}{remote} {main}")));
     };
     let Some(branch) = update.name.strip_prefix("refs/heads/") else {
         let kind = if update.name.starts_with("refs/tags/") { "a tag" } else { "not a branch" };
@@ -151,11 +154,9 @@ pub fn judge(updates: &[RefUpdate], deploys: Option<&BranchName>, to: &AppEnv) -
             .next(format!("git push {remote} HEAD:{main}")));
     };
     match deploys {
-        Some(deploys) if *deploys != branch => {
-            Err(Trouble::new(Code::WrongBranch, format!("`{branch}` is not the deploy branch of {to}"))
-                .why(format!("{to} deploys `{deploys}`. Nothing was built, and nothing was changed."))
-                .next(format!("git push {remote} {branch}:{deploys}")))
-        }
+        Some(deploys) if *deploys != branch => Err(Trouble::new(Code::WrongBranch, format!("`{branch}` is not the deploy branch of {to}"))
+            .why(format!("{to} deploys `{deploys}`. Nothing was built, and nothing was changed."))
+            .next(format!("git push {remote} {branch}:{deploys}"))),
         _ => Ok(Change { branch, old: update.old.clone(), new: new.clone() }),
     }
 }

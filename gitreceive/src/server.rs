@@ -80,8 +80,7 @@ impl Server {
         }
         let host_key = host_key::load_or_create(&in_data("host_ed25519"))?;
         let hook_socket = config.run_dir.join("hook.sock");
-        let hook_listener =
-            hook_desk::bind(&hook_socket).map_err(|source| ServerError::File { path: hook_socket.clone(), source })?;
+        let hook_listener = hook_desk::bind(&hook_socket).map_err(|source| ServerError::File { path: hook_socket.clone(), source })?;
         let address = config.listen;
         let listener = TcpListener::bind(address).await.map_err(|source| ServerError::Bind { address, source })?;
         let house = House {

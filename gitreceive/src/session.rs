@@ -37,10 +37,20 @@ pub(crate) struct TerminalWish {
 /// What is to be started.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Start {
-    Git { service: Service, path: RepoPath, protocol: Option<&'static str> },
-    Verb { words: Vec<String>, terminal: Option<TerminalWish> },
+    Git {
+        service: Service,
+        path: RepoPath,
+        protocol: Option<&'static str>,
+    },
+    Verb {
+        words: Vec<String>,
+        terminal: Option<TerminalWish>,
+    },
     /// A command that only says what is wrong. `for_git` when a git client listens.
-    Refusal { trouble: Trouble, for_git: bool },
+    Refusal {
+        trouble: Trouble,
+        for_git: bool,
+    },
 }
 
 /// The answer.
@@ -48,8 +58,8 @@ pub(crate) enum Start {
 pub(crate) enum Answer {
     /// Yes, and nothing to do.
     Granted,
-    /// No, with a text for a person when there is a chance that one reads it.
-    Refused(Option<Trouble>),
+    /// No. OpenSSH shows its own line for it and hangs up; a text sent along is never seen.
+    Refused,
     /// Yes, and this is to be run.
     Started(Start),
 }
@@ -66,19 +76,18 @@ impl Channel {
     /// Decides.
     pub(crate) fn ask(&mut self, ask: Ask<'_>) -> Answer {
         if self.running {
-            return Answer::Refused(None);
+            return Answer::Refused;
         }
         match ask {
             Ask::Variable { name: "GIT_PROTOCOL", value } => {
                 self.protocol = protocol(value);
-                if self.protocol.is_some() { Answer::Granted } else { Answer::Refused(None) }
+                if self.protocol.is_some() { Answer::Granted } else { Answer::Refused }
             }
-            Ask::Variable { .. } | Ask::Other => Answer::Refused(None),
+            Ask::Variable { .. } | Ask::Shell | Ask::Other => Answer::Refused,
             Ask::Terminal { term, columns, rows } => {
                 self.terminal = Some(TerminalWish { term: clean_term(term), size: size(columns, rows) });
                 Answer::Granted
             }
-            Ask::Shell => Answer::Refused(Some(user_errors::no_shell())),
             Ask::Exec(line) => {
                 self.running = true;
                 Answer::Started(self.start(line))
@@ -126,16 +135,16 @@ mod tests {
     #[test]
     fn git_gets_its_protocol_and_nothing_else() {
         let mut channel = Channel::default();
-        assert_eq!(channel.ask(Ask::Variable { name: "LANG", value: "C" }), Answer::Refused(None));
-        assert_eq!(channel.ask(Ask::Variable { name: "LD_PRELOAD", value: "/x" }), Answer::Refused(None));
-        assert_eq!(channel.ask(Ask::Variable { name: "GIT_PROTOCOL", value: "version=2:evil" }), Answer::Refused(None));
+        assert_eq!(channel.ask(Ask::Variable { name: "LANG", value: "C" }), Answer::Refused);
+        assert_eq!(channel.ask(Ask::Variable { name: "LD_PRELOAD", value: "/x" }), Answer::Refused);
+        assert_eq!(channel.ask(Ask::Variable { name: "GIT_PROTOCOL", value: "version=2:evil" }), Answer::Refused);
         assert_eq!(channel.ask(Ask::Variable { name: "GIT_PROTOCOL", value: "version=2" }), Answer::Granted);
         let Answer::Started(Start::Git { service, protocol, .. }) = channel.ask(Ask::Exec(b"git-upload-pack 'a/b/c'")) else {
             panic!("git is started");
         };
         assert_eq!((service, protocol), (Service::Upload, Some("version=2")));
-        assert_eq!(channel.ask(Ask::Exec(b"apps")), Answer::Refused(None));
-        assert_eq!(channel.ask(Ask::Variable { name: "GIT_PROTOCOL", value: "version=2" }), Answer::Refused(None));
+        assert_eq!(channel.ask(Ask::Exec(b"apps")), Answer::Refused);
+        assert_eq!(channel.ask(Ask::Variable { name: "GIT_PROTOCOL", value: "version=2" }), Answer::Refused);
     }
 
     #[test]
@@ -156,10 +165,10 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_is_refused_with_words() {
+    fn a_shell_is_refused() {
         let mut channel = Channel::default();
-        assert!(matches!(channel.ask(Ask::Shell), Answer::Refused(Some(_))));
-        assert_eq!(channel.ask(Ask::Other), Answer::Refused(None));
+        assert_eq!(channel.ask(Ask::Shell), Answer::Refused);
+        assert_eq!(channel.ask(Ask::Other), Answer::Refused);
     }
 
     proptest! {

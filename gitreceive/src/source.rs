@@ -236,9 +236,10 @@ impl Source {
         let bare = open(&self.repository)?;
         if let Some(quarantine) = &self.quarantine {
             let odb = bare.odb().map_err(RepositoryError::git("objects"))?;
-            let path = quarantine.objects.to_str().ok_or_else(|| {
-                RepositoryError::git("objects")(git2::Error::from_str("the quarantine path is not UTF-8"))
-            })?;
+            let path = quarantine
+                .objects
+                .to_str()
+                .ok_or_else(|| RepositoryError::git("objects")(git2::Error::from_str("the quarantine path is not UTF-8")))?;
             odb.add_disk_alternate(path).map_err(RepositoryError::git("quarantined objects"))?;
         }
         Ok(bare)
@@ -274,7 +275,13 @@ fn oid(id: &CommitId) -> Result<Oid, RepositoryError> {
 
 fn line(commit: &git2::Commit<'_>) -> CommitLine {
     let clean = |bytes: &[u8], most: usize| -> String {
-        String::from_utf8_lossy(bytes).chars().map(|c| if c.is_control() { ' ' } else { c }).take(most).collect::<String>().trim().to_owned()
+        String::from_utf8_lossy(bytes)
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(most)
+            .collect::<String>()
+            .trim()
+            .to_owned()
     };
     let author = commit.author();
     CommitLine {

@@ -19,13 +19,6 @@ pub(crate) fn exec_line(error: &ExecLineError) -> Trouble {
     }
 }
 
-/// A shell was asked for.
-pub(crate) fn no_shell() -> Trouble {
-    Trouble::new(Code::NotAllowed, "there is no shell here")
-        .why("Your key is known. This server takes git and commands only.")
-        .next("to see the commands, give `help` behind the address")
-}
-
 /// A terminal was asked for together with git.
 pub(crate) fn no_terminal_for_git() -> Trouble {
     Trouble::new(Code::NotAllowed, "git can not run in a terminal").next("remove `-t` (RequestTTY) from your SSH settings for this host")
@@ -33,7 +26,8 @@ pub(crate) fn no_terminal_for_git() -> Trouble {
 
 /// The key was taken away while the connection stood.
 pub(crate) fn key_revoked() -> Trouble {
-    Trouble::new(Code::UnknownKey, "your key was removed from this platform").next("add a key that you hold, or ask an owner of your tenant")
+    Trouble::new(Code::UnknownKey, "your key was removed from this platform")
+        .next("add a key that you hold, or ask an owner of your tenant")
 }
 
 /// Too many things at once by one user.

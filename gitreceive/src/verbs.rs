@@ -34,8 +34,7 @@ pub(crate) async fn run(house: Arc<House>, who: Identity, words: Vec<String>, sc
         gone: client.gone().clone(),
     };
     // Both pumps end with the verb, or with the client; in the second case the verb sees broken pipes and goes on as it likes.
-    let (status, _, _) =
-        tokio::join!(house.desk.verb(call), client.carry_pipe(To::Stdout, out), client.carry_pipe(To::Stderr, err));
+    let (status, _, _) = tokio::join!(house.desk.verb(call), client.carry_pipe(To::Stdout, out), client.carry_pipe(To::Stderr, err));
     tracing::info!(%user, verb, status, "verb ends");
     client.exit(status).await;
 }

@@ -9,6 +9,8 @@
 //!                   └── target goes back: new drains, old was never touched
 //! ```
 
+use std::collections::BTreeSet;
+
 use model::{Assignment, HostName, InstanceState, Intent, ReleaseNumber};
 
 use crate::snapshot::Site;
@@ -94,6 +96,11 @@ impl Member<'_> {
         if self.site == Site::Gone { Verdict::Remove } else { Verdict::Drain }
     }
 
+    /// Whether it is of the target and on a host where it can stay.
+    fn is_new(&self, target: &Target) -> bool {
+        self.site == Site::Here && target.is_met_by(self.assignment)
+    }
+
     /// How much there is to lose with it; less is more.
     fn rank(&self) -> u8 {
         if self.site == Site::Gone {
@@ -131,7 +138,7 @@ pub(crate) fn roll(members: &[Member<'_>], target: &Target) -> Rollout {
     for ordinal in 1..=target.count {
         let of_number = running.iter().copied().filter(|i| members[*i].assignment.ordinal == ordinal);
         let (mut new, mut old): (Vec<usize>, Vec<usize>) =
-            of_number.partition(|i| members[*i].site == Site::Here && target.is_met_by(members[*i].assignment));
+            of_number.partition(|i| members[*i].is_new(target));
         best_first(members, &mut new);
         best_first(members, &mut old);
         end_all(members, &mut verdicts, new.iter().skip(1));
@@ -152,12 +159,34 @@ pub(crate) fn roll(members: &[Member<'_>], target: &Target) -> Rollout {
     let last = target.count > 0 && !serves && above.first().is_some_and(|i| members[*i].healthy());
     end_all(members, &mut verdicts, above.iter().skip(usize::from(last)));
 
-    // What runs nowhere comes before what only replaces.
-    missing.sort_by_key(|missing| (missing.replaces.is_some_and(|i| members[i].site != Site::Gone), missing.ordinal));
-    let kept = running.iter().filter(|i| verdicts[**i] == Verdict::Keep && members[**i].site != Site::Gone).count();
-    let most = target.count.saturating_add(target.overlap) as usize;
-    missing.truncate(most.saturating_sub(kept));
+    permit(members, &verdicts, target, &mut missing);
     Rollout { verdicts, missing, up, moving }
+}
+
+/// Leaves of the missing those that may be placed now: first what runs nowhere, then what replaces, as far as the overlap allows.
+fn permit(members: &[Member<'_>], verdicts: &[Verdict], target: &Target, missing: &mut Vec<Missing>) {
+    let mut kept: Vec<&Member<'_>> = Vec::new();
+    let mut ending: BTreeSet<u32> = BTreeSet::new();
+    for (member, verdict) in members.iter().zip(verdicts).filter(|(member, _)| member.site != Site::Gone) {
+        match (member.assignment.intent, verdict) {
+            (_, Verdict::Remove) => {}
+            (Intent::Run, Verdict::Keep) => kept.push(member),
+            (Intent::Drain, _) | (_, Verdict::Drain) => {
+                ending.insert(member.assignment.ordinal);
+            }
+        }
+    }
+    let covered: BTreeSet<u32> = kept.iter().filter(|member| !is_above(member, target)).map(|member| member.assignment.ordinal).collect();
+    // One that was ended to make room counts as a replacement under way, until what it made room for is healthy.
+    ending.retain(|ordinal| (1..=target.count).contains(ordinal));
+    for member in kept.iter().filter(|member| member.healthy() || !member.is_new(target)) {
+        ending.remove(&member.assignment.ordinal);
+    }
+    let under_way = kept.len() - covered.len() + ending.len();
+    let (mut bare, mut covering): (Vec<Missing>, Vec<Missing>) = missing.drain(..).partition(|missing| !covered.contains(&missing.ordinal));
+    bare.truncate((target.count.saturating_add(target.overlap) as usize).saturating_sub(kept.len()));
+    covering.truncate((target.overlap as usize).saturating_sub(under_way));
+    missing.extend(bare.into_iter().chain(covering));
 }
 
 fn is_above(member: &Member<'_>, target: &Target) -> bool {

@@ -11,7 +11,9 @@ fn a_refused_build_leaves_no_object() {
     let at = house.work("work");
     house.desk.on_pre(|_, said| async move {
         said.say("-----> Building");
-        Verdict::Refuse(Trouble::new(Code::BuildFailed, "the build of acme/shop/dev failed").evidence("make: *** [all] Error 1").next("slipway builds"))
+        Verdict::Refuse(
+            Trouble::new(Code::BuildFailed, "the build of acme/shop/dev failed").evidence("make: *** [all] Error 1").next("slipway builds"),
+        )
     });
     let (code, text) = run(house.git(&at, &["push", "paas-dev", "main"]));
     assert_eq!(code, Some(1), "{text}");
@@ -113,12 +115,26 @@ fn other_peoples_apps_look_like_none() {
 fn hostile_names_never_get_far() {
     let house = House::start();
     let at = house.work("work");
-    for path in ["acme/..%2f..%2fetc/dev", "../../etc/passwd", "acme/$(touch x)/dev", "acme/shop;id/dev", "acme/-oX/dev", "a/b/c/d", "acme/SHOP/dev", "acme/shop/dev/"] {
+    for path in [
+        "acme/..%2f..%2fetc/dev",
+        "../../etc/passwd",
+        "acme/$(touch x)/dev",
+        "acme/shop;id/dev",
+        "acme/-oX/dev",
+        "a/b/c/d",
+        "acme/SHOP/dev",
+        "acme/shop/dev/",
+    ] {
         let (code, text) = run(house.git(&at, &["push", &house.url(path), "main"]));
         assert_ne!(code, Some(0), "{path}: {text}");
         assert!(text.contains("[SW-A4"), "{path}: {text}");
     }
-    for line in ["git-receive-pack '/acme/shop/dev'; id", "git-upload-pack --upload-pack=id '/acme/shop/dev'", "git-shell -c id", "git-upload-archive '/acme/shop/dev'"] {
+    for line in [
+        "git-receive-pack '/acme/shop/dev'; id",
+        "git-upload-pack --upload-pack=id '/acme/shop/dev'",
+        "git-shell -c id",
+        "git-upload-archive '/acme/shop/dev'",
+    ] {
         let (code, text) = run(house.ssh("ann", &[], &[line]));
         assert_eq!(code, Some(1), "{line}: {text}");
         assert!(text.contains("[SW-A422]"), "{line}: {text}");

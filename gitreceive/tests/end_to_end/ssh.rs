@@ -57,7 +57,9 @@ fn several_keys_are_tried_until_one_fits() {
 #[test]
 fn every_good_kind_of_key_works_and_bad_ones_do_not() {
     let house = House::start();
-    for (name, kind) in [("rsa", &["-t", "rsa", "-b", "3072"][..]), ("p256", &["-t", "ecdsa", "-b", "256"]), ("p521", &["-t", "ecdsa", "-b", "521"])] {
+    for (name, kind) in
+        [("rsa", &["-t", "rsa", "-b", "3072"][..]), ("p256", &["-t", "ecdsa", "-b", "256"]), ("p521", &["-t", "ecdsa", "-b", "521"])]
+    {
         let line = house.make_key(name, kind);
         house.desk.keys.lock().expect("the desk").insert(line, "ann");
         ok(house.ssh(name, &[], &["status", "0"]));
@@ -86,7 +88,8 @@ fn a_certificate_is_no_key() {
 fn passwords_are_not_even_offered() {
     let house = House::start();
     house.make_key("stranger", &["-t", "ed25519"]);
-    let (_, text) = run(house.ssh("stranger", &["-v", "-o", "PreferredAuthentications=password,keyboard-interactive,publickey"], &["status", "0"]));
+    let (_, text) =
+        run(house.ssh("stranger", &["-v", "-o", "PreferredAuthentications=password,keyboard-interactive,publickey"], &["status", "0"]));
     let offered: Vec<&str> = text.lines().filter(|line| line.contains("Authentications that can continue")).collect();
     assert!(!offered.is_empty() && offered.iter().all(|line| line.trim().ends_with(": publickey")), "{offered:?}");
 }
@@ -97,7 +100,7 @@ fn a_shell_a_subsystem_and_git_in_a_terminal_are_refused() {
     for options in [&[][..], &["-tt"]] {
         let (code, text) = run(house.ssh("ann", options, &[]));
         assert_ne!(code, Some(0), "{text}");
-        assert!(text.contains("there is no shell here") || text.contains("shell request failed"), "{text}");
+        assert!(text.contains("shell request failed"), "{text}");
     }
     let (code, text) = run(house.ssh("ann", &["-s"], &["sftp"]));
     assert_ne!(code, Some(0));

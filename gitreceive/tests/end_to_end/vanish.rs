@@ -145,7 +145,11 @@ fn after_a_kill_in_the_build_the_old_ref_stands_and_is_settled() {
     house.stop();
     let dir = house.dir.path().to_owned();
     let mut doomed = std::process::Command::new(std::env::current_exe().expect("this program"));
-    doomed.args(["--exact", "vanish::doomed_server", "--ignored", "--nocapture"]).env(DOOMED, &dir).stdout(Stdio::null()).stderr(Stdio::null());
+    doomed
+        .args(["--exact", "vanish::doomed_server", "--ignored", "--nocapture"])
+        .env(DOOMED, &dir)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let mut doomed = doomed.spawn().expect("a server of its own");
     wait_for(&dir.join("port"));
     let port = std::fs::read_to_string(dir.join("port")).expect("the port");
