@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::{ContainerSpec, Ended, Engine, EngineError, Output, Places, Walls};
 use crate::intake::{Intake, TooLarge};
 use crate::limits::Limits;
-use crate::sanitize::{Cap, Sanitizer};
+use crate::sanitize::{Cap, Pass, Sanitizer};
 use crate::slug::Content;
 use crate::stack::UID;
 use crate::upload;
@@ -199,12 +199,14 @@ impl Run<'_> {
                 Some((error, bytes)) => streams[usize::from(*error)].push(bytes, &mut lines),
                 None => streams.iter_mut().for_each(|stream| stream.finish(&mut lines)),
             }
-            for line in lines.drain(..) {
-                seen.note(&line);
-                if let Some(line) = cap.pass(line) {
-                    self.said.line(&line);
+            for line in &lines {
+                match cap.pass(line) {
+                    Pass::Line => self.said.line(line),
+                    Pass::Ends => self.said.warn("The output is too long: the rest is not shown. The build goes on."),
+                    Pass::Hidden => {}
                 }
             }
+            seen.note(lines.drain(..));
             if frame.is_none() {
                 break;
             }
@@ -324,17 +326,14 @@ impl Seen {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn note(&self, line: &str) {
-        if line.trim().is_empty() {
-            return;
-        }
+    fn note(&self, lines: impl Iterator<Item = String>) {
         let mut state = self.state();
-        if state.0.len() == EVIDENCE {
-            state.0.pop_front();
+        for line in lines.filter(|line| !line.trim().is_empty()) {
+            if state.0.len() == EVIDENCE {
+                state.0.pop_front();
+            }
+            state.0.push_back(line);
         }
-        // Evidence is for reading: a screen's width or two, without colours.
-        let plain: String = strip_colours(line).chars().take(300).collect();
-        state.0.push_back(plain);
     }
 
     fn crowd(&self, crowded: bool) {
@@ -345,8 +344,9 @@ impl Seen {
         self.state().1
     }
 
+    /// The last lines, for reading: a screen's width or two, without colours.
     fn last(&self) -> Vec<String> {
-        self.state().0.iter().cloned().collect()
+        self.state().0.iter().map(|line| strip_colours(line).chars().take(300).collect()).collect()
     }
 }
 
