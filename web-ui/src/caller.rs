@@ -82,8 +82,10 @@ pub(crate) async fn find(State((web, door)): State<(Arc<Web>, Door)>, mut reques
             Err(problem) => return problem.into_response(),
         },
     };
-    request.extensions_mut().insert(caller);
-    next.run(request).await
+    request.extensions_mut().insert(caller.clone());
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(caller);
+    response
 }
 
 async fn of_network(web: &Web, headers: &HeaderMap, address: String) -> Result<Caller, Problem> {
