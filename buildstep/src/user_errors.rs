@@ -9,8 +9,8 @@ use model::{AppRef, Code, TemplateName, Trouble};
 use crate::catalog::Catalog;
 use crate::detect::Hints;
 use crate::engine::EngineError;
-use crate::limits::Limits;
 use crate::layers::LayerError;
+use crate::limits::Limits;
 use crate::pins::Pin;
 use crate::registry::RegistryError;
 use crate::slug::SlugError;
@@ -30,7 +30,11 @@ pub fn no_template(app: &AppRef, hints: &Hints, root: Option<&str>) -> Trouble {
     for (title, names) in &hints.looked_for {
         trouble = trouble.evidence(format!("{title}: {}", names.join(", ")));
     }
-    trouble = trouble.evidence(if hints.listing.is_empty() { format!("{place} is empty") } else { format!("{place} has: {}", hints.listing.join("  ")) });
+    trouble = trouble.evidence(if hints.listing.is_empty() {
+        format!("{place} is empty")
+    } else {
+        format!("{place} has: {}", hints.listing.join("  "))
+    });
     for (name, meant) in &hints.near {
         trouble = trouble.evidence(format!("`{name}` is there; was `{meant}` meant?"));
     }
@@ -48,7 +52,8 @@ pub fn no_template(app: &AppRef, hints: &Hints, root: Option<&str>) -> Trouble {
 /// app.yaml names a template that is not there.
 pub fn unknown_template(name: &TemplateName, catalog: &Catalog) -> Trouble {
     let known: Vec<&str> = catalog.iter().map(|template| template.name().as_str()).collect();
-    let trouble = Trouble::new(Code::NoTemplate, format!("app.yaml asks for the template `{name}`, which is not there")).why(format!("Known are: {}.", known.join(", ")));
+    let trouble = Trouble::new(Code::NoTemplate, format!("app.yaml asks for the template `{name}`, which is not there"))
+        .why(format!("Known are: {}.", known.join(", ")));
     match catalog.nearest(name.as_str()) {
         Some(near) => trouble.next(format!("write `template: {near}` in app.yaml, commit and push again")),
         None => trouble.next("write one of them in app.yaml, or take the line out to have it detected; commit and push again"),
@@ -131,7 +136,10 @@ pub fn script_failed(app: &AppRef, code: i64, last: Vec<String>) -> Trouble {
         137 => "The build was killed (exit code 137).".to_owned(),
         _ => format!("The build script ended with exit code {code}."),
     };
-    Trouble::new(Code::BuildFailed, failed(app)).why(format!("{how} The last lines it printed:")).evidence_lines(last).next("mend what the last lines name, commit and push again")
+    Trouble::new(Code::BuildFailed, failed(app))
+        .why(format!("{how} The last lines it printed:"))
+        .evidence_lines(last)
+        .next("mend what the last lines name, commit and push again")
 }
 
 /// Somebody cancelled.
@@ -141,7 +149,9 @@ pub fn cancelled(app: &AppRef) -> Trouble {
 
 /// The Procfile can not be read.
 pub fn bad_procfile(error: &ProcfileError) -> Trouble {
-    Trouble::new(Code::BadManifest, "Procfile can not be read").why(format!("{error}.")).next("write one `type: command` per line, such as `web: bin/server`; commit and push again")
+    Trouble::new(Code::BadManifest, "Procfile can not be read")
+        .why(format!("{error}."))
+        .next("write one `type: command` per line, such as `web: bin/server`; commit and push again")
 }
 
 /// A slug with nothing to run.
@@ -247,5 +257,9 @@ fn log(build: &str, error: &(dyn std::error::Error + 'static)) {
 
 /// A file name as a shell takes it.
 fn quoted(name: &str) -> String {
-    if name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) { name.to_owned() } else { format!("'{}'", name.replace('\'', "'\\''")) }
+    if name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+        name.to_owned()
+    } else {
+        format!("'{}'", name.replace('\'', "'\\''"))
+    }
 }

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use buildstep::{Buildstep, Config, Limits, Registry};
+use manager::Say;
 use manager::builder::{Builder, Job, Slug};
 use manager::source::{Entry, EntryKind, Source, TarStream};
-use manager::Say;
 use model::{Digest, Manifest, Trouble};
 use tokio_util::sync::CancellationToken;
 
@@ -168,14 +168,18 @@ impl Bench {
 
     /// Forgets the app's cache.
     pub async fn purge(&self) {
-        self.builder.purge_cache(&format!("testing/{}/dev", self.app).parse::<model::AppEnv>().expect("an app").app_ref()).await.expect("purged");
+        self.builder
+            .purge_cache(&format!("testing/{}/dev", self.app).parse::<model::AppEnv>().expect("an app").app_ref())
+            .await
+            .expect("purged");
     }
 
     /// Nothing of a build is left in the engine or in the work folder.
     pub fn assert_clean(&self, job: &Job) {
         let left = docker(&["ps", "--all", "--quiet", "--filter", &format!("label=slipway.build={}", job.build)]);
         assert_eq!(left, "", "a container of {} was left behind", job.build);
-        let files: Vec<PathBuf> = std::fs::read_dir(self._work.path()).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+        let files: Vec<PathBuf> =
+            std::fs::read_dir(self._work.path()).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
         assert!(files.is_empty(), "files were left behind: {files:?}");
     }
 
@@ -185,8 +189,26 @@ impl Bench {
         docker(&["pull", "--quiet", &image]);
         let command = &slug.processes[&model::ProcessName::web()];
         let container = docker(&[
-            "run", "--detach", "--init", "--label", "slipway.kind=build-test", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
-            "--env", "PORT=8123", "--publish", "127.0.0.1::8123", &image, "/bin/bash", "-c", command,
+            "run",
+            "--detach",
+            "--init",
+            "--label",
+            "slipway.kind=build-test",
+            "--read-only",
+            "--tmpfs",
+            "/tmp",
+            "--cap-drop",
+            "ALL",
+            "--security-opt",
+            "no-new-privileges",
+            "--env",
+            "PORT=8123",
+            "--publish",
+            "127.0.0.1::8123",
+            &image,
+            "/bin/bash",
+            "-c",
+            command,
         ]);
         let address = docker(&["port", &container, "8123"]).lines().next().expect("a port").to_owned();
         Running { container, image, address }
@@ -205,11 +227,19 @@ impl Running {
     pub async fn get(&self, path: &str) -> String {
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
         loop {
-            let output = Command::new("curl").args(["--silent", "--show-error", "--include", "--max-time", "5", &format!("http://{}{path}", self.address)]).output().expect("curl");
+            let output = Command::new("curl")
+                .args(["--silent", "--show-error", "--include", "--max-time", "5", &format!("http://{}{path}", self.address)])
+                .output()
+                .expect("curl");
             if output.status.success() {
                 return String::from_utf8_lossy(&output.stdout).into_owned();
             }
-            assert!(std::time::Instant::now() < deadline, "{path} did not answer: {}\n{}", String::from_utf8_lossy(&output.stderr), docker(&["logs", &self.container]));
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{path} did not answer: {}\n{}",
+                String::from_utf8_lossy(&output.stderr),
+                docker(&["logs", &self.container])
+            );
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     }
