@@ -184,6 +184,9 @@ async fn roles(config: &Config, begun: Instant, records: Records, keyring: Arc<K
     let stop = front.clone();
     fronts.spawn(named("gitreceive", async move { Ok(git.serve(stop).await?) }));
 
+    if let Err(trouble) = manager.clone().resume_rollouts().await {
+        tracing::error!(%trouble, "rollouts of the last life could not be taken up");
+    }
     let ready = begun.elapsed().as_millis();
     tracing::info!(duration_ms = ready as u64, dashboard = %config.dashboard(), "ready");
     println!("slipway is ready after {ready} ms: dashboard {}, git {}", config.dashboard(), config.ssh_url());
