@@ -29,7 +29,7 @@ use crate::pins::{self, Choice};
 use crate::processes;
 use crate::record::{self, Record};
 use crate::registry::Registry;
-use crate::run::{BUILD_LABEL, Run};
+use crate::run::{BUILD_LABEL, Run, SCOPE_LABEL};
 use crate::script::{self, Values};
 use crate::slug::{Content, Packed};
 use crate::source::{EntryKind, Folder, SourceTree};
@@ -137,7 +137,8 @@ impl Buildstep {
         std::fs::create_dir_all(&config.work).map_err(|source| SetupError::Work { path: config.work.clone(), source })?;
         let engine = Engine::connect(&config.docker).await?;
         let host = HostEnv::of_host(config.ca.as_deref());
-        let layers = Layers::new(engine.clone(), registry.clone(), config.recipe.clone(), config.work.clone(), host.clone());
+        let layers =
+            Layers::new(engine.clone(), registry.clone(), config.recipe.clone(), config.work.clone(), host.clone(), config.network.clone());
         Ok(Self { config, catalog, engine, registry, layers, host, caches: Mutex::default() })
     }
 
@@ -165,7 +166,7 @@ impl Buildstep {
     /// Removes what builds and layers left behind that this machine's last run did not end.
     pub async fn remove_leftovers(&self) -> Result<usize, EngineError> {
         self.layers.reap().await?;
-        let stale = self.engine.labelled(BUILD_LABEL).await?;
+        let stale = self.engine.labelled(&[BUILD_LABEL.to_owned(), format!("{SCOPE_LABEL}={}", self.config.network)]).await?;
         for (container, _) in &stale {
             self.engine.remove(container).await?;
         }
@@ -180,7 +181,7 @@ impl Buildstep {
 
     /// Empties the cache of an app.
     pub async fn purge_cache(&self, app: &AppRef) -> Result<(), EngineError> {
-        for volume in self.engine.volumes(&format!("slipway.cache={app}")).await? {
+        for volume in self.engine.volumes(&[format!("slipway.cache={app}"), format!("{SCOPE_LABEL}={}", self.config.network)]).await? {
             let lock = self.cache_lock(&volume).await;
             let _free = lock.lock().await;
             self.engine.remove_volume(&volume).await?;
@@ -343,13 +344,17 @@ impl Buildstep {
             Trouble::internal(build)
         })?;
         self.engine.network(&self.config.network, &self.config.bridge, &self.config.subnet).await.map_err(engine_failed)?;
-        let cache = cache_name(&app, template.name());
+        let cache = cache_name(&self.config.network, &app, template.name());
         let lock = self.cache_lock(&cache).await;
         let _alone = tokio::select! {
             held = lock.lock() => held,
             () = cancel.cancelled() => return Err(user_errors::cancelled(&app)),
         };
-        let labels = HashMap::from([("slipway.kind".to_owned(), "cache".to_owned()), ("slipway.cache".to_owned(), app.to_string())]);
+        let labels = HashMap::from([
+            ("slipway.kind".to_owned(), "cache".to_owned()),
+            ("slipway.cache".to_owned(), app.to_string()),
+            (SCOPE_LABEL.to_owned(), self.config.network.clone()),
+        ]);
         self.engine.volume(&cache, labels).await.map_err(engine_failed)?;
         let tar = job.source.tar().await.map_err(|error| user_errors::io(build, error))?;
         let root = job.manifest.root.clone().unwrap_or_default();
@@ -447,8 +452,8 @@ fn run_env(template: &Template) -> BTreeMap<String, String> {
 }
 
 /// Dots can not stand in names, so that no two apps share a cache.
-fn cache_name(app: &AppRef, template: &TemplateName) -> String {
-    format!("slipway-cache.{}.{}.{template}", app.tenant, app.app)
+fn cache_name(scope: &str, app: &AppRef, template: &TemplateName) -> String {
+    format!("slipway-cache.{scope}.{}.{}.{template}", app.tenant, app.app)
 }
 
 /// The app's folder of a source.

@@ -333,8 +333,8 @@ impl Engine {
     }
 
     /// Containers that carry a label, as id and labels.
-    pub async fn labelled(&self, label: &str) -> Result<Vec<(String, HashMap<String, String>)>, EngineError> {
-        let filters = HashMap::from([("label".to_owned(), vec![label.to_owned()])]);
+    pub async fn labelled(&self, labels: &[String]) -> Result<Vec<(String, HashMap<String, String>)>, EngineError> {
+        let filters = HashMap::from([("label".to_owned(), labels.to_vec())]);
         let options = query::ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
         let list = self.docker.list_containers(Some(options)).await.doing("list containers")?;
         Ok(list
@@ -393,8 +393,8 @@ impl Engine {
     }
 
     /// Volumes that carry a label.
-    pub async fn volumes(&self, label: &str) -> Result<Vec<String>, EngineError> {
-        let options = query::ListVolumesOptions { filters: Some(HashMap::from([("label".to_owned(), vec![label.to_owned()])])) };
+    pub async fn volumes(&self, labels: &[String]) -> Result<Vec<String>, EngineError> {
+        let options = query::ListVolumesOptions { filters: Some(HashMap::from([("label".to_owned(), labels.to_vec())])) };
         let list = self.docker.list_volumes(Some(options)).await.doing("list caches")?;
         Ok(list.volumes.unwrap_or_default().into_iter().map(|volume| volume.name).collect())
     }

@@ -17,6 +17,7 @@ use crate::engine::{ContainerSpec, Engine, EngineError, ImageFacts, LayerConfig}
 use crate::hostenv::HostEnv;
 use crate::image::{Base, BaseConfig};
 use crate::registry::{Registry, RegistryError};
+use crate::run::SCOPE_LABEL;
 use crate::sanitize::Sanitizer;
 use crate::stack::{INSTALL, LayerName, Part, Recipe, TIDY, TITLE, UID};
 use crate::template::{LayerSpec, Template};
@@ -75,15 +76,16 @@ pub struct Layers {
     recipe: Recipe,
     work: PathBuf,
     host: HostEnv,
+    scope: String,
     ready: Mutex<HashMap<String, Ready>>,
     base: Mutex<()>,
     making: Mutex<HashMap<String, Arc<Mutex<()>>>>,
 }
 
 impl Layers {
-    /// A maker that works in `work`.
-    pub fn new(engine: Engine, registry: Registry, recipe: Recipe, work: PathBuf, host: HostEnv) -> Self {
-        Self { engine, registry, recipe, work, host, ready: Mutex::default(), base: Mutex::default(), making: Mutex::default() }
+    /// A maker that works in `work`; `scope` tells its containers from those of another platform on the same engine.
+    pub fn new(engine: Engine, registry: Registry, recipe: Recipe, work: PathBuf, host: HostEnv, scope: String) -> Self {
+        Self { engine, registry, recipe, work, host, scope, ready: Mutex::default(), base: Mutex::default(), making: Mutex::default() }
     }
 
     /// The recipe.
@@ -224,7 +226,7 @@ impl Layers {
                 env: self.host.variables.iter().map(|(name, value)| format!("{name}={value}")).collect(),
                 user: "0:0".into(),
                 workdir: "/".into(),
-                labels: HashMap::from([("slipway.kind".to_owned(), "stack".to_owned())]),
+                labels: HashMap::from([("slipway.kind".to_owned(), "stack".to_owned()), (SCOPE_LABEL.to_owned(), self.scope.clone())]),
                 ..ContainerSpec::default()
             })
             .await?;
@@ -286,7 +288,7 @@ impl Layers {
 
     /// Removes what an interrupted making left behind.
     pub async fn reap(&self) -> Result<(), EngineError> {
-        let stale = self.engine.labelled(STACK_LABEL).await?;
+        let stale = self.engine.labelled(&[STACK_LABEL.to_owned(), format!("{SCOPE_LABEL}={}", self.scope)]).await?;
         futures_util::stream::iter(stale)
             .map(Ok)
             .try_for_each(|(container, _)| async move { self.engine.remove(&container).await })

@@ -27,6 +27,8 @@ use crate::user_errors::{self, Hit};
 
 /// Every container that runs a build carries it.
 pub const BUILD_LABEL: &str = "slipway.kind=build";
+/// Whose platform a container or volume belongs to: several may share one engine. The value is the name of the build network.
+pub const SCOPE_LABEL: &str = "slipway.scope";
 /// Where the script lies in a build.
 const SCRIPT: &str = "slipway/build.sh";
 /// Lines kept as evidence.
@@ -114,6 +116,7 @@ impl Run<'_> {
             workdir: "/app".into(),
             labels: HashMap::from([
                 ("slipway.kind".to_owned(), "build".to_owned()),
+                (SCOPE_LABEL.to_owned(), self.network.clone()),
                 ("slipway.build".to_owned(), self.id.to_string()),
                 ("slipway.tenant".to_owned(), self.app.tenant.to_string()),
                 ("slipway.app".to_owned(), self.app.app.to_string()),

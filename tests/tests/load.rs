@@ -66,9 +66,7 @@ fn no_request_is_lost_through_deploys_restarts_and_scaling() -> Result<()> {
     platform.slipway(&["rollback", "-a", "acme/hello", "-e", "dev"])?;
     platform.slipway(&["restart", "-a", "acme/hello", "-e", "dev"])?;
     platform.slipway(&["ps:scale", "web=1", "-a", "acme/hello", "-e", "dev"])?;
-    wait_for("one instance after all of it", Duration::from_secs(120), || {
-        Ok((platform.containers("instance")?.len() == 1).then_some(()))
-    })?;
+    wait_for("one instance after all of it", Duration::from_secs(120), || Ok((platform.containers("instance")?.len() == 1).then_some(())))?;
     let (sent, failed) = load.end();
     assert!(sent > 500, "only {sent} requests were sent");
     assert!(failed.is_empty(), "{} of {sent} requests failed, the first: {:?}", failed.len(), failed.first());
