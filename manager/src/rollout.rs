@@ -134,6 +134,20 @@ impl Manager {
         }
     }
 
+    /// Takes up the rollouts that a stopped server left in the middle: each ends as live or as failed, as if it had gone on.
+    pub async fn resume_rollouts(self: Arc<Self>) -> Result<(), Trouble> {
+        for stored in self.records.releases_in(ReleaseState::Active).await.or_internal()? {
+            let (app, number) = (stored.release.app, stored.release.number);
+            let manager = self.clone();
+            tokio::spawn(async move {
+                if let Err(trouble) = manager.roll_out(&app, number, Arc::new(crate::say::Nobody)).await {
+                    tracing::warn!(%app, release = %number, %trouble, "a rollout that was taken up again did not become healthy");
+                }
+            });
+        }
+        Ok(())
+    }
+
     /// The inner result is the rollout's; the outer is the platform's own.
     async fn wait_live(&self, app: &AppEnv, number: ReleaseNumber, said: &dyn Say) -> Result<Result<u32, Trouble>, Trouble> {
         let mut watch = self.live.watch(&[Area::Formations, Area::Instances]);

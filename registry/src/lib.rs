@@ -1,1 +1,61 @@
-//! registry
+//! The registry: an OCI distribution endpoint (specification 1.1) for slug images and any other artefact.
+//!
+//! Owns blobs, manifests, tags and referrers, and who may see which. Must never know what an app, a build or a release is: who
+//! may do what is told by a [`Doorkeeper`], which images must stay by a set of digests given to [`Registry::collect`].
+//!
+//! # Storage
+//!
+//! Everything is an object in an `object_store`, on disk a file below one directory:
+//!
+//! ```text
+//! blobs/<algorithm>/<first two digits>/<hex>             the content of a blob, once, for all repositories
+//! repositories/<name>/_blobs/<algorithm>/<hex>           empty: the blob is visible in this repository
+//! repositories/<name>/_manifests/<algorithm>/<hex>       a line of JSON with the media type, then the manifest byte by byte
+//! repositories/<name>/_tags/<tag>                        the digest that the tag names
+//! repositories/<name>/_referrers/<algorithm>/<hex of the subject>/<algorithm>/<hex>
+//!                                                        the descriptor of a manifest that refers to the subject
+//! uploads/<id>, uploads/<id>.repository                  an upload on its way, and whose it is (always on a local disk)
+//! lock                                                   held by the one process that serves from this directory
+//! ```
+//!
+//! # Invariants
+//!
+//! - An object is there whole or not at all: a blob appears under its digest by a rename (or by the completion of a multipart
+//!   upload), after its bytes were hashed and have reached the disk.
+//! - A blob can be read only through a repository that shows it; contents are shared, sight is not.
+//! - A manifest is accepted only while everything it needs is visible in its repository, and nothing can be removed from the
+//!   repository meanwhile.
+//! - What was acknowledged is on disk.
+//! - Memory does not grow with the length of a blob: about two batches of 1 MiB for each running upload.
+
+mod blobs;
+mod collect;
+mod digest;
+mod discovery;
+mod endpoint;
+mod error;
+mod grant;
+mod intake;
+mod layout;
+mod locks;
+mod manifest;
+mod manifests;
+mod name;
+mod problem;
+mod range;
+mod registry;
+mod server;
+mod storage;
+mod sweep;
+mod target;
+mod upload;
+mod uploads;
+
+pub use collect::Swept;
+pub use digest::{Algorithm, BadDigest, ContentDigest};
+pub use error::RegistryError;
+pub use grant::{Admission, Credentials, Doorkeeper, Grant, Rights, Scope};
+pub use name::{BadName, BadReference, Reference, RepositoryName, Tag};
+pub use registry::{Limits, Registry, Usage};
+pub use server::Server;
+pub use storage::Storage;

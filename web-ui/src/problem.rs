@@ -58,5 +58,7 @@ pub(crate) fn no_such_path(path: &str) -> Trouble {
 
 /// What a request is answered that nobody may make without signing in.
 pub(crate) fn not_signed_in() -> Trouble {
-    Trouble::new(Code::NotSignedIn, "you are not signed in").why("The request carries no token, or one that has ended.").next("slipway login")
+    Trouble::new(Code::NotSignedIn, "you are not signed in")
+        .why("The request carries no token, or one that has ended.")
+        .next("slipway login")
 }

@@ -27,7 +27,9 @@ fn need(method: &Method, path: &str) -> (Need, Option<Value>) {
     match (method.as_str(), env.unwrap_or(path)) {
         ("POST", "/api/v1/login") => (Public, Some(json!({ "user": "ada", "password": "wrong", "label": "" }))),
         ("GET", "/api/v1/openapi.json" | "/healthz") => (Public, None),
-        ("DELETE", "/api/v1/login") | ("GET", "/api/v1/whoami" | "/api/v1/tenants" | "/api/v1/resolve" | "/api/v1/apps") => (SignedIn, None),
+        ("DELETE", "/api/v1/login") | ("GET", "/api/v1/whoami" | "/api/v1/tenants" | "/api/v1/resolve" | "/api/v1/apps") => {
+            (SignedIn, None)
+        }
         ("GET", "/api/v1/users") => (Super, None),
         ("POST", "/api/v1/users") => (Super, Some(json!({ "name": "new" }))),
         ("POST", "/api/v1/tenants") => (Super, Some(json!({ "name": "new", "team": "web", "owner": "ada" }))),
@@ -161,7 +163,10 @@ async fn the_walk_of_an_app_over_the_api() {
     let call = async |method: Method, path: &str, body: Option<Value>| send(&router, api(method, path, Some(&ada), body)).await;
 
     let me = call(Method::GET, "/api/v1/whoami", None).await.json();
-    assert_eq!(me, json!({ "user": "ada", "operator": false, "super": false, "memberships": [{ "tenant": "acme", "team": "web", "role": "owner" }] }));
+    assert_eq!(
+        me,
+        json!({ "user": "ada", "operator": false, "super": false, "memberships": [{ "tenant": "acme", "team": "web", "role": "owner" }] })
+    );
     let made = call(Method::POST, "/api/v1/apps", Some(json!({ "app": "blog", "team": null }))).await;
     assert_eq!((made.status, &made.json()["app"]), (StatusCode::CREATED, &json!("acme/blog")));
     assert_eq!(made.json()["envs"][0]["remote"], "ssh://paas@localhost:2222/acme/blog/dev");
@@ -204,7 +209,10 @@ async fn the_walk_of_an_app_over_the_api() {
     let releases = call(Method::GET, &format!("{base}/releases"), None).await.json();
     assert_eq!((releases[0]["number"].as_u64(), releases[0]["state"].as_str()), (Some(3), Some("live")));
 
-    assert_eq!(call(Method::POST, &format!("{base}/domains"), Some(json!({ "hostname": "shop.example.com" }))).await.status, StatusCode::CREATED);
+    assert_eq!(
+        call(Method::POST, &format!("{base}/domains"), Some(json!({ "hostname": "shop.example.com" }))).await.status,
+        StatusCode::CREATED
+    );
     let domains = call(Method::GET, &format!("{base}/domains"), None).await.json();
     assert_eq!((domains[0]["platform"].as_bool(), domains[1]["hostname"].as_str()), (Some(true), Some("shop.example.com")));
     assert_eq!(call(Method::DELETE, &format!("{base}/domains?hostname=shop.example.com"), None).await.status, StatusCode::OK);
@@ -279,7 +287,10 @@ async fn logs_and_builds_stream() {
     *platform.building.hold.lock().expect("unpoisoned") = Some(hold.clone());
     *platform.building.lines.lock().expect("unpoisoned") = vec!["       compiling".into()];
     let platform = std::sync::Arc::new(platform);
-    let pushing = { let platform = platform.clone(); tokio::spawn(async move { platform.push("ada", &shop(), &"b".repeat(40), "Second").await }) };
+    let pushing = {
+        let platform = platform.clone();
+        tokio::spawn(async move { platform.push("ada", &shop(), &"b".repeat(40), "Second").await })
+    };
     let who = platform.identity("ada").await;
     let build = loop {
         let newest = platform.manager.builds(&who, &shop(), 1).await.expect("builds").remove(0);
@@ -313,7 +324,16 @@ async fn wrong_input_is_answered_in_words() {
         assert_eq!(answer.json()["code"], "SW-A400", "{name}");
     }
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
-    let bodies = ["", "{", "null", "[]", "{\"app\":1}", "{\"app\":\"x\",\"owner\":\"root\"}", &deep, &format!("{{\"app\":\"{}\"}}", "a".repeat(400_000))];
+    let bodies = [
+        "",
+        "{",
+        "null",
+        "[]",
+        "{\"app\":1}",
+        "{\"app\":\"x\",\"owner\":\"root\"}",
+        &deep,
+        &format!("{{\"app\":\"{}\"}}", "a".repeat(400_000)),
+    ];
     for body in bodies {
         let mut request = api(Method::POST, "/api/v1/apps", Some(&ada), Some(json!({})));
         *request.body_mut() = axum::body::Body::from(body.to_owned());
@@ -346,7 +366,8 @@ async fn passwords_can_not_be_guessed_over_the_api() {
     platform.session("ada").await;
     let router = platform.router();
     let sign_in = async |user: &str, password: &str| {
-        send(&router, api(Method::POST, "/api/v1/login", None, Some(json!({ "user": user, "password": password, "label": "laptop" })))).await
+        send(&router, api(Method::POST, "/api/v1/login", None, Some(json!({ "user": user, "password": password, "label": "laptop" }))))
+            .await
     };
     let token = sign_in("ada", platform::PASSWORD).await.json()["token"].as_str().expect("a token").to_owned();
     assert_eq!(send(&router, api(Method::GET, "/api/v1/whoami", Some(&token), None)).await.json()["user"], "ada");
@@ -391,7 +412,10 @@ async fn listeners_serve_and_end_in_order() {
     // A stream has no end of its own: the stop of the server is its end.
     shutdown.cancel();
     let mut rest = String::new();
-    tokio::time::timeout(std::time::Duration::from_secs(10), stream.read_to_string(&mut rest)).await.expect("the stream went on").expect("an end");
+    tokio::time::timeout(std::time::Duration::from_secs(10), stream.read_to_string(&mut rest))
+        .await
+        .expect("the stream went on")
+        .expect("an end");
     for serving in serving {
         tokio::time::timeout(std::time::Duration::from_secs(10), serving).await.expect("the listener went on").expect("no panic");
     }

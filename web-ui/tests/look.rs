@@ -54,7 +54,8 @@ impl Browser<'_> {
             .args(more)
             .arg(format!("http://{}{path}", self.address))
             .kill_on_drop(true);
-        let output = tokio::time::timeout(Duration::from_secs(90), command.output()).await.expect("Chromium did not end").expect("Chromium runs");
+        let output =
+            tokio::time::timeout(Duration::from_secs(90), command.output()).await.expect("Chromium did not end").expect("Chromium runs");
         let said = String::from_utf8_lossy(&output.stderr);
         // What a page does wrong stands here: a broken script, a refusal of the policy.
         let wrong: Vec<&str> = said.lines().filter(|line| line.contains("CONSOLE") && !line.contains("status of 40")).collect();
@@ -128,7 +129,11 @@ async fn seed(platform: &Platform) -> (String, String, Arc<Notify>) {
             one.restarts = 6;
             one.reason = Some("exited with status 1 six times within 5 min; it is started again in 40 s".into());
             one.code = Some(Code::Flapping);
-            let lines = ["Traceback (most recent call last):", "  File \"/app/worker.py\", line 12, in <module>", "ModuleNotFoundError: No module named 'redis'"];
+            let lines = [
+                "Traceback (most recent call last):",
+                "  File \"/app/worker.py\", line 12, in <module>",
+                "ModuleNotFoundError: No module named 'redis'",
+            ];
             one.last_exit = Some(Exit { code: 1, oom: false, at: chrono::Utc::now(), last_lines: lines.map(str::to_owned).to_vec() });
             states.insert(key, one);
         } else if key.starts_with("acme/search/dev/web") {
@@ -176,7 +181,9 @@ async fn every_page_in_a_real_browser() {
     let (failed, commit, hold) = seed(&platform).await;
     let pushing = {
         let platform = platform.clone();
-        tokio::spawn(async move { platform.push("dee", &"acme/blog/dev".parse().expect("a path"), &commit, "Write about the launch").await })
+        tokio::spawn(
+            async move { platform.push("dee", &"acme/blog/dev".parse().expect("a path"), &commit, "Write about the launch").await },
+        )
     };
     let who = platform.identity("ada").await;
     let running = loop {

@@ -21,7 +21,8 @@ async fn signing_in_and_out() {
     let wrong = send(&router, form("/sign-in", None, "user=ada&password=wrong&next=/")).await;
     assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
     assert!(wrong.text.contains("the name or the password is wrong") && wrong.headers.get(header::SET_COOKIE).is_none());
-    let right = send(&router, form("/sign-in", None, &format!("user=ada&password={}&next=//evil.example", PASSWORD.replace(' ', "+")))).await;
+    let right =
+        send(&router, form("/sign-in", None, &format!("user=ada&password={}&next=//evil.example", PASSWORD.replace(' ', "+")))).await;
     assert_eq!((right.status, right.header("location")), (StatusCode::SEE_OTHER, "/"), "another site is never gone to");
     let cookie = right.header("set-cookie").to_owned();
     assert!(cookie.contains("; HttpOnly") && cookie.contains("; SameSite=Lax") && cookie.contains("; Path=/"), "{cookie}");
@@ -136,7 +137,8 @@ async fn every_answer_has_the_headers_and_no_page_has_inline_code() {
         assert!(answer.text.contains(code.as_str()), "{code}");
     }
     let home = send(&router, page("/", Some(&session))).await.text;
-    let css = home.split("href=\"").filter_map(|part| part.split('"').next()).find(|url| url.ends_with(".css")).expect("a style").to_owned();
+    let css =
+        home.split("href=\"").filter_map(|part| part.split('"').next()).find(|url| url.ends_with(".css")).expect("a style").to_owned();
     let style = send(&router, page(&css, None)).await;
     assert_eq!((style.status, style.header("cache-control")), (StatusCode::OK, "public, max-age=31536000, immutable"));
     assert_eq!(send(&router, page("/static/app.css", None)).await.status, StatusCode::NOT_FOUND);
@@ -146,11 +148,11 @@ async fn every_answer_has_the_headers_and_no_page_has_inline_code() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_texts_stay_texts() {
     let platform = Platform::start().await;
-    *platform.building.lines.lock().expect("unpoisoned") = vec![EVIL.into(), format!("\u{1b}[31m{EVIL}\u{1b}[0m"), format!("\u{1b}]0;{EVIL}\u{7}x")];
+    *platform.building.lines.lock().expect("unpoisoned") =
+        vec![EVIL.into(), format!("\u{1b}[31m{EVIL}\u{1b}[0m"), format!("\u{1b}]0;{EVIL}\u{7}x")];
     *platform.lines.stored.lock().expect("unpoisoned") = vec![EVIL.into(), format!("\u{1b}[1m{EVIL}")];
     platform.push("ada", &shop(), &"a".repeat(40), EVIL).await.expect("a release");
-    *platform.building.fail.lock().expect("unpoisoned") =
-        Some(Trouble::new(Code::BuildFailed, EVIL).why(EVIL).evidence(EVIL).next(EVIL));
+    *platform.building.fail.lock().expect("unpoisoned") = Some(Trouble::new(Code::BuildFailed, EVIL).why(EVIL).evidence(EVIL).next(EVIL));
     platform.push("ada", &shop(), &"b".repeat(40), EVIL).await.expect_err("a failure");
     let mut broken = platform.live.instances().await.expect("instances").remove(0);
     broken.state = InstanceState::Crashed;
@@ -253,7 +255,12 @@ async fn the_forms_of_an_app_do_what_they_say() {
     live.until("event: mark").await;
     let did = async |path: &str, fields: &str, said: &str| {
         let answer = send(&router, form(&format!("/apps/acme/shop/dev/{path}"), Some(&ada), fields)).await;
-        assert_eq!((answer.status, answer.header("location")), (StatusCode::SEE_OTHER, format!("/apps/acme/shop/dev?said={said}").as_str()), "{path}: {}", answer.text);
+        assert_eq!(
+            (answer.status, answer.header("location")),
+            (StatusCode::SEE_OTHER, format!("/apps/acme/shop/dev?said={said}").as_str()),
+            "{path}: {}",
+            answer.text
+        );
     };
     did("scale", "process=web&count=3", "scale").await;
     live.until_times("event: mark", 2).await;

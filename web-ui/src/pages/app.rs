@@ -159,7 +159,11 @@ pub(crate) async fn page(State(web): State<Arc<Web>>, Visitor(who): Visitor, AtE
 }
 
 /// Says when the page has changed.
-pub(crate) async fn live(State(web): State<Arc<Web>>, Visitor(who): Visitor, AtEnv(at): AtEnv) -> Result<Response, crate::problem::Problem> {
+pub(crate) async fn live(
+    State(web): State<Arc<Web>>,
+    Visitor(who): Visitor,
+    AtEnv(at): AtEnv,
+) -> Result<Response, crate::problem::Problem> {
     // Refused here as an answer, not as an empty stream.
     read(&web, &who, &at).await?;
     let of = web.clone();

@@ -97,7 +97,12 @@ pub(crate) async fn add_domain(State(web): State<Arc<Web>>, Visitor(who): Visito
 }
 
 /// Removes an added host name.
-pub(crate) async fn remove_domain(State(web): State<Arc<Web>>, Visitor(who): Visitor, AtEnv(at): AtEnv, Sent(form): Sent<Domain>) -> Answer {
+pub(crate) async fn remove_domain(
+    State(web): State<Arc<Web>>,
+    Visitor(who): Visitor,
+    AtEnv(at): AtEnv,
+    Sent(form): Sent<Domain>,
+) -> Answer {
     web.manager.remove_domain(&who, &at, &Hostname::new(&form.hostname)?).await?;
     back(&at, "domain-gone")
 }

@@ -312,8 +312,10 @@ pub(crate) struct EnvTab {
 
 /// The environments of an app, `dev` and `prod` first.
 pub(crate) fn tabs(envs: &[Env], here: &AppEnv) -> Vec<EnvTab> {
-    let mut tabs: Vec<EnvTab> =
-        envs.iter().map(|env| EnvTab { name: env.app.env.to_string(), href: format!("/apps/{}", env.app), here: env.app == *here }).collect();
+    let mut tabs: Vec<EnvTab> = envs
+        .iter()
+        .map(|env| EnvTab { name: env.app.env.to_string(), href: format!("/apps/{}", env.app), here: env.app == *here })
+        .collect();
     tabs.sort_by_key(|tab| {
         let rank = match tab.name.as_str() {
             "dev" => 0,
@@ -332,7 +334,10 @@ mod tests {
 
     #[test]
     fn details_of_events_read_as_words() {
-        assert_eq!(detail(&json!({ "release": 3, "commit": "0123456789abcdef", "build": "b-1", "branch": "main" })), "branch main, 01234567, release v3");
+        assert_eq!(
+            detail(&json!({ "release": 3, "commit": "0123456789abcdef", "build": "b-1", "branch": "main" })),
+            "branch main, 01234567, release v3"
+        );
         assert_eq!(detail(&json!({ "web": 2 })), "web 2");
         assert_eq!(detail(&json!({ "hostname": "a.example" })), "a.example");
         assert_eq!(detail(&json!({ "set": ["A", "B"], "unset": [] })), "set A, B");

@@ -51,6 +51,9 @@ mod tests {
     fn times_are_in_one_unit() {
         let at = |seconds| ago(TimeDelta::seconds(seconds));
         assert_eq!([at(-5), at(42), at(60), at(7_200)], ["just now", "42 s ago", "1 min ago", "2 h ago"]);
-        assert_eq!([at(86_400), at(86_400 * 20), at(86_400 * 90), at(86_400 * 800)], ["1 day ago", "2 weeks ago", "3 months ago", "2 years ago"]);
+        assert_eq!(
+            [at(86_400), at(86_400 * 20), at(86_400 * 90), at(86_400 * 800)],
+            ["1 day ago", "2 weeks ago", "3 months ago", "2 years ago"]
+        );
     }
 }

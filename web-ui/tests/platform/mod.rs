@@ -15,9 +15,7 @@ use manager::builder::{Builder, Job, Prepared, Slug};
 use manager::push::Push;
 use manager::source::{Entry, Source, TarStream};
 use manager::{Identity, Manager, Placement, Say, Settings};
-use model::{
-    AppEnv, Digest, ImageRef, InstanceId, InstanceState, InstanceStatus, ProcessName, ReleaseNumber, Trouble,
-};
+use model::{AppEnv, Digest, ImageRef, InstanceId, InstanceState, InstanceStatus, ProcessName, ReleaseNumber, Trouble};
 use store::live::{Area, Embedded};
 use store::postgres::Postgres;
 use store::records::{Member, Role, TokenKind};
@@ -197,8 +195,7 @@ impl Platform {
         for (user, team, role) in
             [("opa", "web", Role::Operator), ("dee", "web", Role::Deployer), ("vic", "web", Role::Viewer), ("eve", "ops", Role::Owner)]
         {
-            let member =
-                Member { tenant: acme.clone(), team: team.parse().expect("a name"), user: user.parse().expect("a name"), role };
+            let member = Member { tenant: acme.clone(), team: team.parse().expect("a name"), user: user.parse().expect("a name"), role };
             self.manager.set_member(&operator, &member).await.expect("a member");
         }
         let team = "web".parse().expect("a name");
@@ -256,12 +253,7 @@ pub fn operator() -> Identity {
 }
 
 /// Makes an instance healthy for every one that should run.
-async fn hosts(
-    live: Live,
-    states: Arc<Mutex<BTreeMap<String, InstanceStatus>>>,
-    changed: Arc<Notify>,
-    stop: CancellationToken,
-) {
+async fn hosts(live: Live, states: Arc<Mutex<BTreeMap<String, InstanceStatus>>>, changed: Arc<Notify>, stop: CancellationToken) {
     let session = live.session().await.expect("a session");
     let mut watch = live.watch(&[Area::Formations]);
     loop {

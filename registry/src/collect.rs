@@ -1,0 +1,189 @@
+//! The collection: removes what nobody needs, while pushes go on.
+//!
+//! Owns the order that makes it safe:
+//! 1. Uploads that nobody continues expire.
+//! 2. Each repository is planned and swept while it is held alone, so no manifest is accepted in between that relies on what
+//!    goes. Reading the manifests, the long part, happens before and is remembered.
+//! 3. Contents that no repository shows are removed one by one, each while it is held alone and has not been shown again.
+//!
+//! Everything younger than `min_age` stays: a client that has pushed its blobs and not yet its manifest is not disturbed, and
+//! registries that share an object store, which do not see each other's locks, are kept apart by it, too: run the collection
+//! in one of them, with a `min_age` longer than a push lasts.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use chrono::TimeDelta;
+use futures_util::TryStreamExt;
+use model::Time;
+
+use crate::digest::ContentDigest;
+use crate::error::RegistryError;
+use crate::layout::{self, Entry};
+use crate::manifest::Points;
+use crate::name::RepositoryName;
+use crate::registry::Registry;
+use crate::sweep::{self, Held, Inventory};
+use crate::upload;
+
+/// What a collection removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Manifests that no tag, index, subject or pin led to.
+    pub manifests: u64,
+    /// Blobs that no repository showed any more.
+    pub blobs: u64,
+    /// Uploads that nobody continued.
+    pub uploads: u64,
+    /// Bytes that are free now.
+    pub bytes: u64,
+}
+
+impl Registry {
+    /// Removes what is older than `min_age` and not needed by a tag or by a `pinned` digest, in any repository. One collection
+    /// runs at a time; a failure leaves everything whole, and the next one goes on.
+    pub async fn collect(&self, now: Time, min_age: Duration, pinned: &HashSet<ContentDigest>) -> Result<Swept, RegistryError> {
+        let _one = self.collecting.lock().await;
+        let idle = upload::cutoff(SystemTime::from(now), min_age.max(self.limits.upload_idle));
+        let cutoff = TimeDelta::from_std(min_age).ok().and_then(|age| now.checked_sub_signed(age)).unwrap_or(Time::MIN_UTC);
+        let (uploads, bytes) = self.uploads.expire(idle).await?;
+        let mut swept = Swept { uploads, bytes, ..Swept::default() };
+        let mut remembered = HashMap::new();
+        for repository in self.storage.repositories().await? {
+            self.sweep_repository(&repository, cutoff, pinned, &mut remembered, &mut swept).await?;
+        }
+        *self.points.lock().unwrap_or_else(PoisonError::into_inner) = remembered;
+        let _watch = Watch::begin(self);
+        self.sweep_contents(cutoff, pinned, &mut swept).await?;
+        Ok(swept)
+    }
+
+    async fn sweep_repository(
+        &self,
+        repository: &RepositoryName,
+        cutoff: Time,
+        pinned: &HashSet<ContentDigest>,
+        remembered: &mut HashMap<ContentDigest, Arc<Points>>,
+        swept: &mut Swept,
+    ) -> Result<(), RegistryError> {
+        // Without the lock, to have the manifests at hand when it is held.
+        self.inventory(repository, remembered).await?;
+        let _alone = self.repositories.alone(repository).await;
+        let (inventory, sizes) = self.inventory(repository, remembered).await?;
+        let doomed = sweep::doomed(&inventory, pinned, cutoff);
+        for digest in &doomed.manifests {
+            if let Some(subject) = inventory.manifests[digest].points.subject {
+                self.storage.remove_referrer(repository, &subject, digest).await?;
+            }
+            self.storage.remove_manifest(repository, digest).await?;
+            swept.manifests += 1;
+            swept.bytes += sizes.get(digest).copied().unwrap_or_default();
+        }
+        for digest in &doomed.links {
+            self.storage.remove_link(repository, digest).await?;
+        }
+        Ok(())
+    }
+
+    /// What a repository holds, and how long its manifests are.
+    async fn inventory(
+        &self,
+        repository: &RepositoryName,
+        remembered: &mut HashMap<ContentDigest, Arc<Points>>,
+    ) -> Result<(Inventory, HashMap<ContentDigest, u64>), RegistryError> {
+        let mut inventory = Inventory::default();
+        let mut sizes = HashMap::new();
+        for tag in self.storage.tags(repository).await? {
+            inventory.tagged.extend(self.storage.tag(repository, &tag).await?);
+        }
+        let mut entries = std::pin::pin!(self.storage.list(layout::links(repository)));
+        while let Some((entry, meta)) = entries.try_next().await? {
+            if let Entry::Link(_, digest) = entry {
+                inventory.links.insert(digest, meta.last_modified);
+            }
+        }
+        let mut entries = std::pin::pin!(self.storage.list(layout::manifests(repository)));
+        while let Some((entry, meta)) = entries.try_next().await? {
+            if let Entry::Manifest(_, digest) = entry
+                && let Some(points) = self.points_of(repository, &digest, remembered).await?
+            {
+                inventory.manifests.insert(digest, Held { written: meta.last_modified, points });
+                sizes.insert(digest, meta.size);
+            }
+        }
+        Ok((inventory, sizes))
+    }
+
+    /// What a manifest points at; `None` when it has gone meanwhile. One that can not be read stops the collection: what it
+    /// needs is not known, so nothing may go.
+    async fn points_of(
+        &self,
+        repository: &RepositoryName,
+        digest: &ContentDigest,
+        remembered: &mut HashMap<ContentDigest, Arc<Points>>,
+    ) -> Result<Option<Arc<Points>>, RegistryError> {
+        if let Some(points) = remembered.get(digest) {
+            return Ok(Some(points.clone()));
+        }
+        let before = self.points.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned();
+        let points = match before {
+            Some(points) => points,
+            None => {
+                let Some(manifest) = self.storage.manifest(repository, digest).await? else { return Ok(None) };
+                let damaged = || RegistryError::Damaged { key: layout::manifest(repository, digest).to_string() };
+                Arc::new(Points::read(&manifest.bytes).ok_or_else(damaged)?)
+            }
+        };
+        remembered.insert(*digest, points.clone());
+        Ok(Some(points))
+    }
+
+    async fn sweep_contents(&self, cutoff: Time, pinned: &HashSet<ContentDigest>, swept: &mut Swept) -> Result<(), RegistryError> {
+        let mut shown = HashSet::new();
+        let mut entries = std::pin::pin!(self.storage.list(layout::repositories()));
+        while let Some((entry, _)) = entries.try_next().await? {
+            if let Entry::Link(_, digest) = entry {
+                shown.insert(digest);
+            }
+        }
+        let mut entries = std::pin::pin!(self.storage.list(layout::blobs()));
+        while let Some((entry, meta)) = entries.try_next().await? {
+            let Entry::Blob(digest) = entry else { continue };
+            if meta.last_modified > cutoff || shown.contains(&digest) || pinned.contains(&digest) {
+                continue;
+            }
+            // Somebody shows it right now, or did since the links were listed.
+            let Some(_alone) = self.contents.try_alone(&digest) else { continue };
+            if self.is_fresh(&digest) {
+                continue;
+            }
+            if self.storage.remove_blob(&digest).await? {
+                swept.blobs += 1;
+                swept.bytes += meta.size;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_fresh(&self, digest: &ContentDigest) -> bool {
+        let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        fresh.as_ref().is_some_and(|fresh| fresh.contains(digest))
+    }
+}
+
+/// While it lives, the registry notes what becomes visible.
+struct Watch<'a>(&'a Registry);
+
+impl<'a> Watch<'a> {
+    fn begin(registry: &'a Registry) -> Self {
+        *registry.fresh.lock().unwrap_or_else(PoisonError::into_inner) = Some(HashSet::new());
+        Self(registry)
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        *self.0.fresh.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}

@@ -1,0 +1,67 @@
+//! What goes wrong below the endpoint: the object store and the staging directory.
+
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A failure of the registry itself, never of the caller.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The object store refused or failed.
+    #[error("{doing} `{key}` in the object store")]
+    Objects {
+        /// What was tried, as a verb.
+        doing: &'static str,
+        /// On which key.
+        key: String,
+        /// Why.
+        #[source]
+        source: object_store::Error,
+    },
+    /// A file or directory of the registry's own.
+    #[error("use {}", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process serves from the same directory.
+    #[error("lock {}, another registry serves from there", .path.display())]
+    InUse {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// Something stored does not read back as what it was stored as.
+    #[error("read `{key}`, it is damaged")]
+    Damaged {
+        /// The key.
+        key: String,
+    },
+    /// The address is taken, or not ours.
+    #[error("listen on {address}")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl RegistryError {
+    /// Whether there is no room left to store anything.
+    pub fn is_full(&self) -> bool {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+            if matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
