@@ -19,6 +19,7 @@ use super::app_view::{self, BuildView};
 use super::{Answer, Visitor, live};
 use crate::ansi::{self, Line};
 use crate::at::AtBuild;
+use crate::caller::{self, Caller};
 use crate::problem::Problem;
 use crate::{Web, streams};
 
@@ -103,11 +104,13 @@ pub(crate) async fn page(State(web): State<Arc<Web>>, Visitor(who): Visitor, AtB
 /// The log as events of lines, from its start or from where a browser lost it, and at the end how the build ended.
 pub(crate) async fn stream(
     State(web): State<Arc<Web>>,
+    caller: Caller,
     Visitor(who): Visitor,
     AtBuild(id): AtBuild,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let log = web.manager.build_log(&who, &id).await?;
+    let app = web.manager.build(&who, &id).await?.app;
     let had: u64 = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok()).unwrap_or(0);
     let pieces = streams::pieces(log, true).map(Some).chain(stream::iter([None]));
     let batches = pieces.scan(Lines::default(), |cut, piece: Option<Bytes>| {
@@ -126,7 +129,8 @@ pub(crate) async fn stream(
     });
     let of = web.clone();
     let end = stream::once(async move { ended(&of, &who, &id).await });
-    Ok(live::events(&web, events.chain(end)))
+    let events = events.chain(end).take_until(Box::pin(caller::turned_away(web.clone(), caller, app)));
+    Ok(live::events(&web, events))
 }
 
 /// How a build ended. The log ends a moment before its record says so.
@@ -147,9 +151,10 @@ async fn ended(web: &Web, who: &manager::Identity, id: &model::BuildId) -> Event
 }
 
 /// The whole log as text; it grows while the build runs, without any script.
-pub(crate) async fn text(State(web): State<Arc<Web>>, Visitor(who): Visitor, AtBuild(id): AtBuild) -> Answer {
+pub(crate) async fn text(State(web): State<Arc<Web>>, caller: Caller, Visitor(who): Visitor, AtBuild(id): AtBuild) -> Answer {
     let log = web.manager.build_log(&who, &id).await?;
-    Ok(streams::build_log(&web, log, true))
+    let app = web.manager.build(&who, &id).await?.app;
+    Ok(streams::build_log(&web.clone(), log, true, caller::turned_away(web, caller, app)))
 }
 
 /// Cancels the build.

@@ -15,6 +15,7 @@ use super::{Answer, Visitor, live};
 use crate::ansi::{self, Line};
 use crate::at::AtEnv;
 use crate::body::Asked;
+use crate::caller::{self, Caller};
 use crate::problem::Problem;
 use crate::{Web, streams};
 
@@ -75,13 +76,15 @@ pub(crate) async fn page(State(web): State<Arc<Web>>, Visitor(who): Visitor, AtE
 /// The lines as events: first the last ones, then those to come.
 pub(crate) async fn stream(
     State(web): State<Arc<Web>>,
+    caller: Caller,
     Visitor(who): Visitor,
     AtEnv(at): AtEnv,
     Asked(query): Asked<Query>,
 ) -> Result<Response, Problem> {
     web.manager.may_read_logs(&who, &at).await?;
     let process = query.process()?;
-    Ok(live::events(&web, lines(&web, &at, process.as_ref()).await))
+    let lines = lines(&web, &at, process.as_ref()).await;
+    Ok(live::events(&web, lines.take_until(Box::pin(caller::turned_away(web.clone(), caller, at)))))
 }
 
 async fn lines(web: &Web, at: &AppEnv, process: Option<&ProcessName>) -> impl futures_util::Stream<Item = Event> + Send + 'static + use<> {
