@@ -101,7 +101,7 @@ pub fn limit(app: &AppRef, hit: Hit, limits: &Limits, last: Vec<String>) -> Trou
         Hit::Memory => (
             Code::BuildMemory,
             format!("It used more than its {} of memory.", say::size(limits.memory)),
-            "build with fewer workers at a time (such as `NODE_OPTIONS=--max-old-space-size=1024`, `GOFLAGS=-p=1`), or ask for more: `build: { memory: 4G }` in app.yaml, up to the platform's limit",
+            "build with fewer workers at a time (such as `NODE_OPTIONS=--max-old-space-size=1024`, `GOFLAGS=-p=1`); the operator can raise `builds.memory_mb`",
         ),
         Hit::Time => (
             Code::BuildTime,
@@ -116,7 +116,7 @@ pub fn limit(app: &AppRef, hit: Hit, limits: &Limits, last: Vec<String>) -> Trou
         Hit::Disk => (
             Code::BuildDisk,
             format!("It wrote more than {} or {} files, its cache included.", say::size(limits.disk), limits.files),
-            "write less in the build, or empty the cache: slipway builds:purge-cache",
+            "write less in the build; its cache was trimmed, so that a push of a mended build starts afresh",
         ),
     };
     Trouble::new(code, failed(app)).why(why).evidence_lines(last).next(next)
@@ -167,14 +167,14 @@ pub fn too_large(app: &AppRef, limit: u64, largest: &[(String, u64)]) -> Trouble
     Trouble::new(Code::SlugTooLarge, format!("the slug of {app} is too large"))
         .why(format!("It is over {}. The largest parts:", say::size(limit)))
         .evidence_lines(names)
-        .next("name what the app does not need at run time in .slugignore, commit and push again")
+        .next("let the build remove what the app does not need at run time (or name source files in .slugignore), commit and push again")
 }
 
 /// The source is too large.
 pub fn source_too_large(app: &AppRef, limit: u64) -> Trouble {
     Trouble::new(Code::PushTooLarge, format!("the source of {app} is too large"))
         .why(format!("Its files are over {} together.", say::size(limit)))
-        .next("keep large data out of the repository, or out of the slug by .slugignore; commit and push again")
+        .next("keep large data out of the repository; commit and push again")
 }
 
 /// Turns a failure while making the slug into words; the rest is the platform's.
@@ -183,7 +183,9 @@ pub fn slug(app: &AppRef, build: &str, error: SlugError) -> Trouble {
         SlugError::TooLarge { limit, largest } => too_large(app, limit, &largest),
         SlugError::TooMany(limit) => Trouble::new(Code::SlugTooLarge, format!("the slug of {app} has too many files"))
             .why(format!("It has more than {limit} files and folders."))
-            .next("name what the app does not need at run time in .slugignore, commit and push again"),
+            .next(
+                "let the build remove what the app does not need at run time (or name source files in .slugignore), commit and push again",
+            ),
         SlugError::Io(error) => io(build, error),
     }
 }

@@ -297,12 +297,15 @@ impl Manager {
             config: self.keyring.seal_map(&push.app.to_string(), &config),
         };
         change.add_release(&StoredRelease { release, spec }).await.or_internal()?;
-        self.first_wishes(&mut change, env, push, manifest, &slug.processes).await?;
+        let env = self.first_wishes(&mut change, env, push, manifest, &slug.processes).await?;
         let detail = json!({ "release": number, "commit": push.commit, "build": build.id, "branch": push.branch });
         self.record(&mut change, &push.who, Verb::Push, Some(&push.app.tenant), push.app.to_string(), detail).await?;
         change.commit().await.or_internal()?;
         said.step(format!("Release {number}"));
         said.detail(format!("processes: {}", names.join(", ")));
+        for idle in names.iter().filter(|name| name.as_str() != "web" && !env.counts.keys().any(|known| known.as_str() == name.as_str())) {
+            said.detail(format!("{idle} has no instance yet: slipway ps:scale {idle}=1 -a {} -e {}", push.app.app_ref(), push.app.env));
+        }
         Ok(number)
     }
 
@@ -314,7 +317,7 @@ impl Manager {
         push: &Push,
         manifest: &Manifest,
         processes: &std::collections::BTreeMap<model::ProcessName, String>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Env, Trouble> {
         let mut grown = env.deploy_branch.is_none();
         env.deploy_branch.get_or_insert_with(|| push.branch.clone());
         for name in processes.keys().chain(manifest.processes.keys()) {
@@ -328,7 +331,7 @@ impl Manager {
         if grown {
             change.save_env(&env).await.or_internal()?;
         }
-        Ok(())
+        Ok(env)
     }
 
     /// The ref has moved to `commit`: makes its prepared release the one that should serve, and waits until it does.

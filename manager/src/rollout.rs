@@ -125,11 +125,13 @@ impl Manager {
             }
             Err(trouble) => {
                 let back = self.give_up(app, number, &trouble).await?;
+                // The ref has moved already: the same commit can not be pushed again, but its release can be tried again.
+                let again = format!("or try {number} again: slipway rollback {number} -a {} -e {}", app.app_ref(), app.env);
                 let trouble = match back {
-                    Some(good) => trouble.next(format!("{good} still serves; mend it and push again")),
-                    None => trouble.next("mend it and push again"),
+                    Some(good) => trouble.next(format!("{good} still serves; mend it, commit and push again")),
+                    None => trouble.next("mend it, commit and push again"),
                 };
-                Err(trouble)
+                Err(trouble.next(again))
             }
         }
     }

@@ -270,7 +270,8 @@ fn health_probe(node: &Node, table: &mut Table) -> Result<Probe, ManifestError> 
             Ok(Probe::Http { path, status: status.unwrap_or((200, 399)), text })
         }
         (None, _, _) if status.is_some() || text.is_some() => Err(node.error("`status` and `text` belong to an `http` check".into())),
-        (None, Some(_), None) => Ok(Probe::Tcp),
+        (None, Some(tcp), None) if tcp.is_true() => Ok(Probe::Tcp),
+        (None, Some(tcp), None) => Err(tcp.error("expected `true`; `health: none` switches the check off".into())),
         (None, None, Some(exec)) => Ok(Probe::Exec { command: exec.command()? }),
         _ => Err(node.error("a health check has exactly one of `http`, `tcp`, `exec`".into())),
     }

@@ -41,6 +41,7 @@ pub struct Platform {
 pub struct Router {
     pub listen: SocketAddr,
     pub workers: usize,
+    pub trusted: Vec<std::net::IpAddr>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -21,6 +21,7 @@ use crate::config::{self, Config};
 pub mod boot;
 mod desk;
 pub mod doctor;
+mod estate;
 mod logs;
 mod one_off;
 mod parts;
@@ -125,14 +126,14 @@ async fn roles(config: &Config, begun: Instant, records: Records, keyring: Arc<K
     let registry = parts::registry(config, records.clone()).await?;
     let registry_login = registry.login.clone();
     let registry_address = registry.address;
-    let sweeps = registry.registry.clone();
+    let images = registry.registry.clone();
     backs.spawn(named("registry", registry.serve(back.clone())));
 
     tracing::debug!(role = "builder", "starting");
     let builder = Arc::new(parts::builder(config, registry_address, &registry_login).await?);
     let scheduler = scheduler::Scheduler::new(live.clone(), scheduler::Config::default());
     let placement = Arc::new(placement::Blocks(scheduler.blocked()));
-    let manager = Arc::new(Manager::new(records.clone(), live.clone(), keyring.clone(), settings(config), builder, placement));
+    let manager = Arc::new(Manager::new(records.clone(), live.clone(), keyring.clone(), settings(config), builder.clone(), placement));
     tracing::debug!(role = "manager", "starting");
     manager.recover().await.map_err(|trouble| anyhow::anyhow!("could not recover: {trouble}"))?;
     let stop = back.clone();
@@ -149,11 +150,12 @@ async fn roles(config: &Config, begun: Instant, records: Records, keyring: Arc<K
         supervisor.run(stop).await;
         Ok(())
     }));
-    backs.spawn(named("sweeper", sweeper::run(config.registry.clone(), records.clone(), sweeps, back.clone())));
+    backs.spawn(named("sweeper", sweeper::run(config.registry.clone(), records.clone(), images.clone(), back.clone())));
 
     tracing::debug!(role = "router", "starting");
     let router = parts::router(config)?;
-    let mut follower = router::Follower::new(router.handle(), live.clone(), model::RouterId::mint(store::random::bytes()));
+    let mut follower = router::Follower::new(router.handle(), live.clone(), model::RouterId::mint(store::random::bytes()))
+        .with_snapshot(router::Snapshot::new(config.data("router.snapshot")));
     follower.first().await;
     let stop = back.clone();
     backs.spawn(named("router table", async move {
@@ -164,7 +166,7 @@ async fn roles(config: &Config, begun: Instant, records: Records, keyring: Arc<K
     fronts.spawn(named("router", async move { Ok(router.serve(stop).await?) }));
 
     tracing::debug!(role = "dashboard", "starting");
-    let web = web_ui::WebUi::new(manager.clone(), Arc::new(logs::InstanceLogs(logs)), web_ui::Config::default());
+    let web = web_ui::WebUi::new(manager.clone(), Arc::new(logs::InstanceLogs(logs.clone())), web_ui::Config::default());
     let network =
         web.bind(config.web.listen).await.with_context(|| format!("could not listen on {} for the dashboard", config.web.listen))?;
     let control = web.bind_control(&config.control_socket()).context("could not make the control socket")?;
@@ -181,6 +183,8 @@ async fn roles(config: &Config, begun: Instant, records: Records, keyring: Arc<K
     let git = gitreceive::Server::bind(parts::git_config(config)?, desk)
         .await
         .with_context(|| format!("could not listen on {} for git", config.ssh.listen))?;
+    let parts = estate::Parts { repositories: git.repositories(), registry: images, builder, logs };
+    manager.set_estate(Arc::new(parts));
     let stop = front.clone();
     fronts.spawn(named("gitreceive", async move { Ok(git.serve(stop).await?) }));
 

@@ -188,5 +188,7 @@ fn destroy(platform: &Platform) -> Result<()> {
     platform.slipway(&["apps:destroy", "acme/hello", "--confirm", "hello"])?;
     wait_for("the end of every instance", Duration::from_secs(60), || Ok(platform.containers("instance")?.is_empty().then_some(())))?;
     assert_eq!(platform.get(DEV, "/")?.status, 404);
+    let found = std::process::Command::new("find").arg(platform.path().join("data")).args(["-name", "hello.git"]).output()?;
+    assert!(found.stdout.is_empty(), "the source of a destroyed app is left: {}", String::from_utf8_lossy(&found.stdout));
     Ok(())
 }

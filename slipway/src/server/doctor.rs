@@ -124,11 +124,7 @@ fn disk(config: &Config) -> Finding {
         Ok(stat) => {
             let free = stat.f_bavail * stat.f_frsize;
             let seen = format!("{} free at {}", model::say::size(free), path.display());
-            if free < LEAST {
-                bad("disk", seen, "free some space: docker system df, slipway down --purge of what is not needed")
-            } else {
-                good("disk", seen)
-            }
+            if free < LEAST { bad("disk", seen, "free some space: docker system df, docker image prune") } else { good("disk", seen) }
         }
         Err(error) => bad("disk", error.to_string(), "is the data directory there?"),
     }

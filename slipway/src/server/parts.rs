@@ -123,6 +123,7 @@ pub fn router(config: &Config) -> Result<router::Router> {
     let settings = router::Config {
         listen: vec![config.router.listen],
         workers: Some(config.router.workers).filter(|workers| *workers > 0),
+        trusted: config.router.trusted.clone(),
         ..router::Config::default()
     };
     let path = config.data("access.log");

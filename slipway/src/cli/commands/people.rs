@@ -139,6 +139,11 @@ pub async fn users(context: &Context, verb: Option<&UsersVerb>) -> Result<(), Ca
                 output.note(format!("next: slipway users:password {name}"));
             });
         }
+        Some(UsersVerb::Password { .. }) if !context.local => {
+            return Err(Trouble::new(Code::BadRequest, "a password can not be set over SSH")
+                .next("set it in the dashboard, or with `slipway users:password` on your own machine")
+                .into());
+        }
         Some(UsersVerb::Password { name }) => {
             let password = read_password("new password").map_err(|error| Trouble::new(Code::BadRequest, error.to_string()))?;
             let path = format!("/api/v1/users/{}/password", quote(name));
