@@ -29,11 +29,9 @@ pub struct BoundRegistry {
 
 impl BoundRegistry {
     /// Serves until it is told to stop.
-    pub fn serve(self, shutdown: CancellationToken) -> impl Future<Output = Result<()>> + Send + 'static {
-        async move {
-            self.server.serve(shutdown).await;
-            Ok(())
-        }
+    pub async fn serve(self, shutdown: CancellationToken) -> Result<()> {
+        self.server.serve(shutdown).await;
+        Ok(())
     }
 }
 
