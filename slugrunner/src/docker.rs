@@ -139,7 +139,15 @@ fn entry(output: LogOutput) -> Option<LogEntry> {
 impl Runtime for DockerRuntime {
     async fn ensure_network(&self, network: &NetworkConfig) -> Result<(), RuntimeError> {
         match self.docker.inspect_network(&network.name, None::<query::InspectNetworkOptions>).await.map_err(fail) {
-            Ok(_) => return Ok(()),
+            Ok(found) => {
+                let configs = found.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+                let wanted = network.subnet.to_string();
+                if configs.iter().any(|config| config.subnet.as_deref() == Some(&wanted)) {
+                    return Ok(());
+                }
+                let message = format!("the network `{}` exists with another subnet than {wanted}", network.name);
+                return Err(RuntimeError::Conflict { message });
+            }
             Err(RuntimeError::NoSuchContainer) => {}
             Err(error) => return Err(error),
         }

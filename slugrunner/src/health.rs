@@ -138,6 +138,11 @@ where
     loop {
         let result = probe::run(&target, &check.probe, limit).await;
         let age = target.started.elapsed();
+        if result == Err(Fault::NotRun) {
+            // The engine's fault, not the instance's: it says nothing about its health.
+            tokio::time::sleep(gate.pause(age).max(Duration::from_secs(1))).await;
+            continue;
+        }
         match (gate.step(age, result.is_ok()), result) {
             (Turn::Healthy, _) => say(Verdict::Healthy).await,
             (Turn::Unhealthy, Err(fault)) => say(Verdict::Unhealthy(explain(&fault, &target, age))).await,

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use futures_util::StreamExt;
@@ -54,6 +55,10 @@ impl OneOffs {
             tracing::warn!(%error, app = %order.app, "a one-off could not be started");
             Trouble::new(Code::EngineDown, what()).why("The container engine of the host could not start it.").next("try again in a moment")
         };
+        if !self.kit.is_safe.load(Ordering::Acquire) {
+            let why = "The egress rules of its host do not stand, so nothing is started there.";
+            return Err(Trouble::new(Code::EngineDown, what()).why(why).next("try again in a moment"));
+        }
         let spec = self.live.spec(&order.app, order.release).await.map_err(|error| {
             tracing::warn!(%error, app = %order.app, release = %order.release, "a release's spec could not be read");
             Trouble::new(Code::Internal, what()).why("The platform's coordination did not answer.").next("try again in a moment")

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use model::{Assignment, Code, InstanceState, ProcessSpec, RunSpec};
 use store::Keyring;
@@ -25,6 +26,8 @@ pub(crate) struct Kit {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) addresses: Addresses,
+    /// Whether the network and the egress rules stand, so that containers may start.
+    pub(crate) is_safe: Arc<AtomicBool>,
 }
 
 /// A start that worked.

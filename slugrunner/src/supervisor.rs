@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -71,7 +72,7 @@ impl Supervisor {
         }
         let logs = LogStore::new(config.data_dir.join("logs"), Limits::default());
         let addresses = Addresses::new(config.network.subnet);
-        let kit = Kit { config: Arc::new(config), keyring, runtime, addresses };
+        let kit = Kit { config: Arc::new(config), keyring, runtime, addresses, is_safe: Arc::default() };
         let oneoffs = OneOffs::new(kit.clone(), live.clone());
         Ok(Self { kit, live, logs, oneoffs })
     }
@@ -135,8 +136,6 @@ struct Round {
     reports: Reports,
     firewall: Firewall,
     since: Time,
-    /// Whether network and rules stand, so that instances may start.
-    is_safe: bool,
     engine_down: bool,
     is_first: bool,
     ticked: Option<tokio::time::Instant>,
@@ -151,7 +150,6 @@ impl Round {
             reports: Reports::new(live.clone()),
             firewall: Firewall::new(&kit.config),
             since: chrono::Utc::now(),
-            is_safe: false,
             engine_down: false,
             is_first: true,
             ticked: None,
@@ -187,7 +185,7 @@ impl Round {
             containers.iter().filter_map(|one| labels::address(&one.labels)).for_each(|a| self.work.kit.addresses.mark(a));
         }
         let is_draining = self.work.hear_routers().await;
-        let mut wake = self.work.act(&mut self.saved, &containers, self.is_safe).await;
+        let mut wake = self.work.act(&mut self.saved, &containers).await;
         if is_tick {
             self.work.reap_oneoffs(&containers);
         }
@@ -225,16 +223,20 @@ impl Round {
 
     /// Makes sure that the networks and the egress rules stand.
     async fn secure(&mut self) {
+        let is_safe = self.try_secure().await;
+        self.work.kit.is_safe.store(is_safe, Ordering::Release);
+    }
+
+    async fn try_secure(&mut self) -> bool {
         let config = self.work.kit.config.clone();
         for network in std::iter::once(&config.network).chain(&config.build_network) {
             if let Err(error) = self.work.kit.runtime.ensure_network(network).await {
                 let source = std::error::Error::source(&error).map(tracing::field::display);
                 tracing::error!(%error, source, network = %network.name, "a network of containers could not be made");
-                self.is_safe = false;
-                return;
+                return false;
             }
         }
-        self.is_safe = match config.filtering {
+        match config.filtering {
             Filtering::Operator => true,
             Filtering::Enforced => match self.firewall.assert().await {
                 Ok(changed) => {
@@ -248,7 +250,7 @@ impl Round {
                     false
                 }
             },
-        };
+        }
     }
 
     fn host(&self) -> Host {

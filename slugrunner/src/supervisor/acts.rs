@@ -199,8 +199,9 @@ impl Work {
     pub(super) fn condemn(&mut self, container: ContainerId) {
         let runtime = self.kit.runtime.clone();
         self.tasks.spawn(async move {
-            if let Err(error) = runtime.signal(&container, Signal::Kill).await {
-                tracing::warn!(%error, %container, "an instance that gave up on its health could not be killed");
+            while let Err(error) = runtime.signal(&container, Signal::Kill).await {
+                tracing::warn!(%error, %container, "an instance that is ended for its health could not be killed yet");
+                tokio::time::sleep(AFTER_FAILURE).await;
             }
         });
     }
@@ -210,6 +211,8 @@ impl Work {
         if !self.removing.insert(container.clone()) {
             return;
         }
+        // A copy that still runs ends by itself when its container is gone.
+        self.copies.remove(&container);
         let (runtime, notes) = (self.kit.runtime.clone(), self.notes.clone());
         self.tasks.spawn(async move {
             let news = match runtime.remove(&container).await {

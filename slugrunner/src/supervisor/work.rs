@@ -1,6 +1,7 @@
 //! The memory of the loop, and one planning step over it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use model::{Assignment, InstanceId, InstanceStatus, Intent, RunSpec};
@@ -86,20 +87,25 @@ impl Work {
     }
 
     /// Plans and acts until nothing can be done at once; returns how long the plan holds by time alone.
-    pub(super) async fn act(&mut self, saved: &mut Saved, containers: &[Container], is_safe: bool) -> Duration {
+    pub(super) async fn act(&mut self, saved: &mut Saved, containers: &[Container]) -> Duration {
         self.used_images = containers.iter().map(|one| one.image.clone()).collect();
+        let is_safe = self.kit.is_safe.load(Ordering::Acquire);
         for _ in 0..STEPS {
             let now = chrono::Utc::now();
             let observed = self.observe(containers);
             let actions = plan(saved.assignments(), &observed, now);
-            let mut again = false;
+            let (mut again, mut begins_to_drain) = (false, false);
             for action in actions {
                 if matches!(action, Action::Start(_)) && !is_safe {
                     continue;
                 }
                 tracing::debug!(%action, "next step");
-                let drained_just_now = matches!(action, Action::Drain(_));
-                again |= self.perform(action, saved, containers).await && !drained_just_now;
+                begins_to_drain |= matches!(action, Action::Drain(_));
+                again |= self.perform(action, saved, containers).await;
+            }
+            if begins_to_drain {
+                // Reported first, so that routers hear of it; then they are asked at once.
+                return Duration::ZERO;
             }
             if !again {
                 let wake = next_wake(&self.observe(containers), now).and_then(|at| (at - now).to_std().ok());

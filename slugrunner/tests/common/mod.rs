@@ -13,7 +13,7 @@ use model::{
 };
 use slugrunner::config::{Config, NetworkConfig};
 use slugrunner::{DockerRuntime, LogStore, OneOffs, Runtime, Supervisor};
-use store::live::{Embedded, Fenced};
+use store::live::{Coordination, Embedded, Expect, Life, Op};
 use store::{Keyring, Live};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,7 @@ pub mod registry;
 static HOSTS: AtomicU8 = AtomicU8::new(0);
 
 pub struct TestHost {
+    pub tree: Arc<Embedded>,
     pub live: Live,
     pub config: Config,
     pub keyring: Arc<Keyring>,
@@ -80,6 +81,8 @@ pub const SERVE: &str = "exec httpd -f -p $PORT -h /app";
 impl TestHost {
     /// A host whose supervisor does not run yet.
     pub async fn new() -> Self {
+        // Shown by the test runner when a test fails.
+        let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::DEBUG).try_init();
         let number = HOSTS.fetch_add(1, Ordering::Relaxed);
         let pid = std::process::id();
         let (scope, dir) = (format!("t{pid}n{number}"), tempfile::tempdir().expect("a directory"));
@@ -97,8 +100,9 @@ impl TestHost {
         config.scope = scope;
         let keyring = Arc::new(Keyring::open(&dir.path().join("key")).expect("a key"));
         let runtime = DockerRuntime::connect().await.expect("a Docker Engine on this machine");
-        let live = Live::new(Arc::new(Embedded::in_memory()));
-        Self { live, config, keyring, runtime, registry, image, generation: 0, assigned: Vec::new(), running: None, _dir: dir }
+        let tree = Arc::new(Embedded::in_memory());
+        let live = Live::new(tree.clone());
+        Self { tree, live, config, keyring, runtime, registry, image, generation: 0, assigned: Vec::new(), running: None, _dir: dir }
     }
 
     /// A host whose supervisor runs.
@@ -177,10 +181,10 @@ impl TestHost {
 
     async fn commit(&mut self) {
         self.generation += 1;
-        let version = self.live.assignments().await.expect("assignments").first().and_then(|fenced| fenced.version);
-        let assignments =
-            HostAssignments { host: self.config.host.clone(), generation: self.generation, assignments: self.assigned.clone() };
-        self.live.commit_assignments(&[Fenced { assignments, version }]).await.expect("a commit");
+        let orders = HostAssignments { host: self.config.host.clone(), generation: self.generation, assignments: self.assigned.clone() };
+        let path = format!("assignments/{}", orders.host);
+        let data = serde_json::to_vec(&orders).expect("a document");
+        self.tree.commit(vec![Op::Put { path, data, expect: Expect::Any, life: Life::Persistent }]).await.expect("a commit");
     }
 
     pub async fn status(&self, instance: &InstanceId) -> Option<InstanceStatus> {
