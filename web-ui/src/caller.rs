@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
@@ -100,9 +99,6 @@ async fn of_network(web: &Web, headers: &HeaderMap, address: String) -> Result<C
     Ok(Caller { identity, proof, token: Some(token.to_owned()), address })
 }
 
-/// How often a stream asks whether whom it is for may still have it.
-const RECHECK: Duration = Duration::from_secs(10);
-
 /// Ends when the caller may no longer read the logs of an app: signed out, out of the team, or the app is gone. A stream
 /// ends with it.
 pub(crate) async fn turned_away(web: Arc<Web>, caller: Caller, app: model::AppEnv) {
@@ -111,7 +107,7 @@ pub(crate) async fn turned_away(web: Arc<Web>, caller: Caller, app: model::AppEn
         return std::future::pending().await;
     };
     let origin = caller.identity.map(|who| who.origin.0).unwrap_or_default();
-    let mut tick = tokio::time::interval(RECHECK);
+    let mut tick = tokio::time::interval(web.config.recheck);
     tick.tick().await;
     loop {
         tick.tick().await;

@@ -36,13 +36,15 @@ pub struct Config {
     pub https: bool,
     /// Seconds within which an answer must have begun; streams go on beyond it.
     pub request_timeout: Duration,
+    /// How often a stream asks whether whom it is for may still have it.
+    pub recheck: Duration,
     /// Connections at once; further ones wait.
     pub connections: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { https: false, request_timeout: Duration::from_secs(30), connections: 1_024 }
+        Self { https: false, request_timeout: Duration::from_secs(30), recheck: Duration::from_secs(10), connections: 1_024 }
     }
 }
 

@@ -313,6 +313,26 @@ async fn logs_and_builds_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_when_whom_it_is_for_may_not_have_it_any_more() {
+    let config = web_ui::Config { recheck: std::time::Duration::from_millis(20), ..web_ui::Config::default() };
+    let platform = Platform::start_with(config).await;
+    let router = platform.router();
+    let path = "/api/v1/apps/acme/shop/envs/dev/logs?follow=true";
+    let token = platform.token("vic").await;
+    let mut stream = Streamed::open(&router, api(Method::GET, path, Some(&token), None)).await;
+    platform.lines.coming.send("web.1 hello".into()).expect("a listener");
+    stream.until("hello").await;
+    platform.manager.sign_out(&token).await.expect("a sign-out");
+    stream.to_end().await;
+
+    let token = platform.token("ada").await;
+    let mut stream = Streamed::open(&router, api(Method::GET, path, Some(&token), None)).await;
+    platform.manager.destroy_app(&platform::operator(), &shop().app_ref(), "shop").await.expect("a removal");
+    stream.to_end().await;
+    platform.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_input_is_answered_in_words() {
     let platform = Platform::start().await;
     let router = platform.router();

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use model::{AppEnv, Code, Exit, InstanceState, Trouble};
 use platform::{Platform, operator, shop};
 use tokio::sync::Notify;
@@ -23,11 +23,21 @@ async fn serve(platform: &Platform, session: String) -> SocketAddr {
     let add = move |mut request: Request, next: Next| {
         let session = session.clone();
         async move {
+            // A browser's window has a least width; a phone is a frame in it, which our own policy would refuse.
+            if let Some(path) = request.uri().query().and_then(|query| query.strip_prefix("phone=")) {
+                let frame = format!("<body style='margin:0;background:#888'><iframe src='{path}' width=390 height=1390 style='border:0'></iframe>");
+                return axum::response::Html(frame).into_response();
+            }
+            let framed = request.headers().get("sec-fetch-dest").is_some_and(|dest| dest == "iframe");
             let cookie = format!("slipway={session}").parse().expect("a header");
             if !request.uri().path().starts_with("/sign-in") {
                 request.headers_mut().insert("cookie", cookie);
             }
-            let answer: Response = next.run(request).await;
+            let mut answer: Response = next.run(request).await;
+            if framed {
+                answer.headers_mut().remove("x-frame-options");
+                answer.headers_mut().remove("content-security-policy");
+            }
             answer
         }
     };
@@ -67,7 +77,7 @@ impl Browser<'_> {
         let theme = if dark { "dark" } else { "light" };
         let file = shots.join(format!("{name}-{}-{theme}.png", size.0));
         let mut arguments = vec![format!("--screenshot={}", file.display()), format!("--window-size={},{}", size.0, size.1)];
-        // The setting of a desktop, as a flag: 1 is dark, 2 is light.
+        // The setting of a desktop, as a flag.
         arguments.push(format!("--blink-settings=preferredColorScheme={}", if dark { 0 } else { 1 }));
         self.run(&arguments, path).await;
         assert!(file.exists(), "no picture of {path}");
@@ -217,9 +227,9 @@ async fn every_page_in_a_real_browser() {
             browser.shoot(&shots, name, path, *size, dark).await;
         }
     }
-    for (name, path) in pages.iter().map(|(name, path, _)| (name, path)) {
-        if ["home", "app", "build-failed", "logs", "sign-in", "diff"].contains(name) {
-            browser.shoot(&shots, name, path, (500, 1400), *name == "home").await;
+    for (name, path, _) in &pages {
+        if ["home", "app", "build-failed", "logs", "sign-in", "diff", "account"].contains(name) {
+            browser.shoot(&shots, &format!("{name}-phone"), &format!("/?phone={path}"), (500, 1400), *name == "home").await;
         }
     }
     hold.notify_one();

@@ -39,6 +39,8 @@ struct Page {
     mark: String,
     said: &'static str,
     url: String,
+    /// The URL as people say it.
+    host: String,
     remote: String,
     deploy_branch: String,
     serves: bool,
@@ -133,6 +135,7 @@ pub(crate) async fn page(State(web): State<Arc<Web>>, Visitor(who): Visitor, AtE
         flags: format!("-a {app} -e {}", at.env),
         mark: mark_of(&read),
         said: said(&query.said),
+        host: web.manager.app_url(&at).trim_start_matches("http://").trim_end_matches('/').to_owned(),
         url: web.manager.app_url(&at),
         remote: web.manager.remote_of(&at),
         deploy_branch: read.env.deploy_branch.clone().unwrap_or_default(),
