@@ -25,7 +25,8 @@ async fn serve(platform: &Platform, session: String) -> SocketAddr {
         async move {
             // A browser's window has a least width; a phone is a frame in it, which our own policy would refuse.
             if let Some(path) = request.uri().query().and_then(|query| query.strip_prefix("phone=")) {
-                let frame = format!("<body style='margin:0;background:#888'><iframe src='{path}' width=390 height=1390 style='border:0'></iframe>");
+                let frame =
+                    format!("<body style='margin:0;background:#888'><iframe src='{path}' width=390 height=1390 style='border:0'></iframe>");
                 return axum::response::Html(frame).into_response();
             }
             let framed = request.headers().get("sec-fetch-dest").is_some_and(|dest| dest == "iframe");
