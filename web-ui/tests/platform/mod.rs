@@ -231,7 +231,7 @@ impl Platform {
             source: Arc::new(Files),
         };
         let number = self.manager.push(push, Arc::new(manager::say::Nobody)).await?;
-        self.manager.activate(&who, app, "main", commit, Arc::new(manager::say::Nobody)).await?;
+        self.manager.activate(&who, app, commit, Arc::new(manager::say::Nobody)).await?;
         Ok(number)
     }
 
