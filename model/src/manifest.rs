@@ -347,7 +347,7 @@ mod tests {
         let mut text = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
         for level in 1..12 {
             let item = format!("*a{}", level - 1);
-            text.push_str(&format!("a{level}: &a{level} [{}]\n", vec![item.as_str(); 9].join(",")));
+            text.push_str(&format!("a{level}: &a{level} [{}]\n", [item.as_str(); 9].join(",")));
         }
         assert!(refused(&text).contains("alias"));
     }

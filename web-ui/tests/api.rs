@@ -304,7 +304,7 @@ async fn logs_and_builds_stream() {
     let now = send(&router, api(Method::GET, &format!("/api/v1/builds/{build}/log"), Some(&ada), None)).await;
     assert!(now.text.contains("compiling") && !now.text.contains("went on"), "without follow it ends: {}", now.text);
     hold.notify_one();
-    log.to_end().await;
+    log.read_on().await;
     assert!(log.read.contains("went on") && log.read.contains("-----> Release v2"), "{}", log.read);
     pushing.await.expect("no panic").expect("a release");
     let ended = send(&router, api(Method::POST, &format!("/api/v1/builds/{build}/cancel"), Some(&ada), None)).await;
@@ -323,12 +323,12 @@ async fn a_stream_ends_when_whom_it_is_for_may_not_have_it_any_more() {
     platform.lines.coming.send("web.1 hello".into()).expect("a listener");
     stream.until("hello").await;
     platform.manager.sign_out(&token).await.expect("a sign-out");
-    stream.to_end().await;
+    stream.read_on().await;
 
     let token = platform.token("ada").await;
     let mut stream = Streamed::open(&router, api(Method::GET, path, Some(&token), None)).await;
     platform.manager.destroy_app(&platform::operator(), &shop().app_ref(), "shop").await.expect("a removal");
-    stream.to_end().await;
+    stream.read_on().await;
     platform.stop().await;
 }
 

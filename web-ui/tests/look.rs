@@ -132,7 +132,7 @@ async fn seed(platform: &Platform) -> (String, String, Arc<Notify>) {
         tokio::task::yield_now().await;
     }
     let instances = platform.live.instances().await.expect("instances");
-    let mut states = platform.states.lock().expect("unpoisoned");
+    let mut states = std::collections::BTreeMap::new();
     for mut one in instances {
         let key = format!("{}/{}", one.app, one.label());
         if key == "acme/shop/dev/worker.1" {
@@ -152,7 +152,7 @@ async fn seed(platform: &Platform) -> (String, String, Arc<Notify>) {
             states.insert(key, one);
         }
     }
-    drop(states);
+    platform.states.lock().expect("unpoisoned").extend(states);
     platform.changed.notify_one();
     *platform.building.fail.lock().expect("unpoisoned") = Some(
         Trouble::new(Code::BuildFailed, "the build of acme/shop/dev failed in `pip install`")

@@ -222,7 +222,7 @@ async fn a_build_is_followed_and_cancelled_in_the_browser() {
     stream.until("compiling").await;
     assert!(stream.read.contains("[\"c2\",\"compiling\"]") && stream.read.contains("\"k\":\"step\""), "{}", stream.read);
     hold.notify_one();
-    stream.to_end().await;
+    stream.read_on().await;
     assert!(stream.read.contains("event: end") && stream.read.contains("\"state\":\"succeeded\""), "{}", stream.read);
     pushing.await.expect("no panic").expect("a release");
     // A browser that lost the stream goes on behind what it has.

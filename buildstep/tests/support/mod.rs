@@ -1,6 +1,6 @@
 //! What the tests of the builder share: a registry, sources from folders and from texts, a listener, the builder itself.
 
-#![expect(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 mod registry;
 

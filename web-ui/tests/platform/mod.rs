@@ -397,7 +397,7 @@ impl Streamed {
         }
     }
 
-    pub async fn to_end(&mut self) {
+    pub async fn read_on(&mut self) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
         loop {
             match tokio::time::timeout_at(deadline, self.body.frame()).await {
