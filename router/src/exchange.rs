@@ -272,7 +272,8 @@ async fn left_early(client: &Client) {
     loop {
         often.tick().await;
         let ready = poll_fn(|cx| {
-            let mut readable = pin!(client.stream.ready(tokio::io::Interest::READABLE));
+            let stream = client.stream.borrow();
+            let mut readable = pin!(stream.ready(tokio::io::Interest::READABLE));
             Poll::Ready(match readable.as_mut().poll(cx) {
                 Poll::Ready(Ok(ready)) => ready.is_read_closed(),
                 Poll::Ready(Err(_)) => true,

@@ -193,7 +193,7 @@ impl AsyncRead for Guard {
                     if me.held.len() >= MAX_WAITING {
                         return Poll::Pending;
                     }
-                    if ready!(me.client.poll_read(cx, &mut me.held))? == 0 {
+                    if ready!(me.client.poll_read_more(cx, &mut me.held))? == 0 {
                         return Poll::Ready(Ok(()));
                     }
                     continue;

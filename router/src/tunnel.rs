@@ -51,7 +51,7 @@ impl Way {
         &mut self,
         cx: &mut Context<'_>,
         arena: &Arena,
-        from: &TcpStream,
+        from: &mut TcpStream,
         to: &TcpStream,
         close: Option<&'static [u8]>,
     ) -> io::Result<bool> {
@@ -133,8 +133,9 @@ impl Tunnel {
                 }
                 let now = Instant::now();
                 told |= close_at.is_some_and(|at: Instant| at <= now);
-                let moved_up = up.go(cx, &worker.arena, &client.stream, &call.stream, told.then_some(GOING_AWAY_MASKED))?;
-                let moved_down = down.go(cx, &worker.arena, &call.stream, &client.stream, told.then_some(GOING_AWAY))?;
+                let moved_up =
+                    up.go(cx, &worker.arena, &mut client.stream.borrow_mut(), &call.stream, told.then_some(GOING_AWAY_MASKED))?;
+                let moved_down = down.go(cx, &worker.arena, &mut call.stream, &client.stream.borrow(), told.then_some(GOING_AWAY))?;
                 if moved_up || moved_down {
                     last = now;
                 }

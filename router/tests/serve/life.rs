@@ -151,7 +151,7 @@ fn idle_connections_to_apps_are_few_and_short() {
     });
     let running = Running::start(|config| {
         config.workers = Some(1);
-        config.times.idle = Duration::from_millis(500);
+        config.times.idle = Duration::from_secs(2);
     });
     running.route(model::RouteState::Ready, &[&app]);
     let mut clients: Vec<_> = (0..20).map(|_| running.connect()).collect();
