@@ -108,12 +108,14 @@ async fn get(address: SocketAddr, path: &str, wanted: (u16, u16), text: Option<&
             _ => Ok(()),
         }
     };
-    tokio::pin!(connection);
+    // The connection is only driven: its end must not hide an answer that came just before.
+    let driven = async {
+        drop(connection.await);
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
-        // The exchange first: a finished connection must not hide an answer that has come.
-        biased;
         result = exchange => result,
-        _ = &mut connection => Err(Fault::Broken),
+        () = driven => Err(Fault::Broken),
     }
 }
 

@@ -1,10 +1,8 @@
 //! An instance from its order to its end, on the real engine.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{SERVE, TestHost, app, get, process};
+use crate::common::{SERVE, TestHost, app, get, process};
 use model::health::Probe;
 use model::{HealthCheck, InstanceState};
 use slugrunner::Filter;

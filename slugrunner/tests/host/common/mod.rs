@@ -56,6 +56,14 @@ pub fn process(command: &str) -> ProcessSpec {
 /// Removes what a test left in the engine and in the packet filter, also when it failed.
 impl Drop for TestHost {
     fn drop(&mut self) {
+        if let Some((token, task, ..)) = self.running.take() {
+            token.cancel();
+            // What it still does would come after the cleaning.
+            let deadline = std::time::Instant::now() + Duration::from_secs(10);
+            while !task.is_finished() && std::time::Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
         let scope = &self.config.scope;
         let docker = |arguments: &[&str]| {
             let done = std::process::Command::new("docker").args(arguments).output();
@@ -88,16 +96,19 @@ impl TestHost {
         let number = HOSTS.fetch_add(1, Ordering::Relaxed);
         let pid = std::process::id();
         let (scope, dir) = (format!("t{pid}n{number}"), tempfile::tempdir().expect("a directory"));
-        // Parallel test processes must not share a subnet: one /28 of 10.213/16 for each process and host.
-        let (third, fourth) = ((pid % 256) as u8, ((pid / 256) % 2) as u8 * 128 + number % 4 * 32);
-        let subnet = |offset: u8| format!("10.213.{third}.{}/28", fourth + offset).parse().expect("a subnet");
+        // Parallel test processes must not share a subnet: a /27 of 10.213/16 for each.
+        let block = (pid + u32::from(number) * 1024) % 2048;
+        let subnet = |half: u32| {
+            let base = 0x0ad5_0000 + block * 32 + half * 16;
+            format!("{}/28", std::net::Ipv4Addr::from_bits(base)).parse().expect("a subnet")
+        };
         let registry = registry::Registry::start().await;
         let image = registry.add("acme/shop", "10001");
         let host: HostName = "testhost".parse().expect("a host");
         let zone = "zone-a".parse().expect("a zone");
         let mut config = Config::new(host, zone, Capacity { slots: 10, memory_mb: 1024, cpu_millis: 2000 }, dir.path().join("data"));
         config.network = NetworkConfig { name: format!("slw-{scope}"), subnet: subnet(0) };
-        config.build_network = Some(NetworkConfig { name: format!("slw-{scope}-b"), subnet: subnet(16) });
+        config.build_network = Some(NetworkConfig { name: format!("slw-{scope}-b"), subnet: subnet(1) });
         config.registry = registry.address.to_string();
         config.scope = scope;
         let keyring = Arc::new(Keyring::open(&dir.path().join("key")).expect("a key"));

@@ -1,8 +1,6 @@
 //! What goes wrong with an instance, named.
 
-mod common;
-
-use common::{SERVE, TestHost, app, get, process};
+use crate::common::{SERVE, TestHost, app, get, process};
 use model::health::Probe;
 use model::{Code, HealthCheck, ImageRef, InstanceState, ProcessSpec};
 use slugrunner::Filter;

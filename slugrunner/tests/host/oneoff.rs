@@ -1,8 +1,6 @@
 //! One-off runs.
 
-mod common;
-
-use common::{SERVE, TestHost, app, process};
+use crate::common::{SERVE, TestHost, app, process};
 use model::ReleaseNumber;
 use slugrunner::Order;
 use slugrunner::runtime::Output;

@@ -1,10 +1,8 @@
 //! What a container can and can not reach, with real traffic through the real rules.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{SERVE, TestHost, get, process};
+use crate::common::{SERVE, TestHost, get, process};
 use model::InstanceState;
 use slugrunner::firewall::Firewall;
 use tokio::io::AsyncWriteExt;
