@@ -257,7 +257,7 @@ async fn referrers() {
 
         let all: Value = list(subject, "").await.json().await.expect("an index");
         assert_eq!(all["manifests"].as_array().expect("a list").len(), 4);
-        let filtered = list(subject, "?artifactType=application/spdx%2Bjson").await;
+        let filtered = list(subject, "?artifactType=application/spdx+json").await;
         assert_eq!(header(&filtered, "oci-filters-applied"), "artifactType");
         let filtered: Value = filtered.json().await.expect("an index");
         let bytes = bill.to_string();
