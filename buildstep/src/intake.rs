@@ -119,7 +119,8 @@ mod tests {
                 header.set_link_name_literal(content).expect("it fits");
             }
             header.set_cksum();
-            builder.append(&header, content.as_bytes()).expect("memory takes all");
+            let data = if *kind == EntryType::Regular { content.as_bytes() } else { b"" };
+            builder.append(&header, data).expect("memory takes all");
         }
         builder.into_inner().expect("memory takes all")
     }
