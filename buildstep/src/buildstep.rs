@@ -29,7 +29,7 @@ use crate::pins::{self, Choice};
 use crate::processes;
 use crate::record::{self, Record};
 use crate::registry::Registry;
-use crate::run::{BUILD_LABEL, Run};
+use crate::run::{BUILD_LABEL, Run, SCOPE_LABEL};
 use crate::script::{self, Values};
 use crate::slug::{Content, Packed};
 use crate::source::{EntryKind, Folder, SourceTree};
@@ -137,7 +137,8 @@ impl Buildstep {
         std::fs::create_dir_all(&config.work).map_err(|source| SetupError::Work { path: config.work.clone(), source })?;
         let engine = Engine::connect(&config.docker).await?;
         let host = HostEnv::of_host(config.ca.as_deref());
-        let layers = Layers::new(engine.clone(), registry.clone(), config.recipe.clone(), config.work.clone(), host.clone());
+        let layers =
+            Layers::new(engine.clone(), registry.clone(), config.recipe.clone(), config.work.clone(), host.clone(), config.network.clone());
         Ok(Self { config, catalog, engine, registry, layers, host, caches: Mutex::default() })
     }
 
@@ -165,7 +166,7 @@ impl Buildstep {
     /// Removes what builds and layers left behind that this machine's last run did not end.
     pub async fn remove_leftovers(&self) -> Result<usize, EngineError> {
         self.layers.reap().await?;
-        let stale = self.engine.labelled(BUILD_LABEL).await?;
+        let stale = self.engine.labelled(&[BUILD_LABEL.to_owned(), format!("{SCOPE_LABEL}={}", self.config.network)]).await?;
         for (container, _) in &stale {
             self.engine.remove(container).await?;
         }
@@ -180,7 +181,7 @@ impl Buildstep {
 
     /// Empties the cache of an app.
     pub async fn purge_cache(&self, app: &AppRef) -> Result<(), EngineError> {
-        for volume in self.engine.volumes(&format!("slipway.cache={app}")).await? {
+        for volume in self.engine.volumes(&[format!("slipway.cache={app}"), format!("{SCOPE_LABEL}={}", self.config.network)]).await? {
             let lock = self.cache_lock(&volume).await;
             let _free = lock.lock().await;
             self.engine.remove_volume(&volume).await?;
@@ -200,8 +201,13 @@ impl Buildstep {
         let spools = Spools::new(&self.config.work, build);
         let mut content = self.in_container(job, &limits, template, &ready, &tools, &spools, said, cancel).await?;
 
-        let found = processes::processes(content.text("Procfile").as_deref(), content.text(record::PROCESSES).as_deref(), &template.spec.processes, &job.manifest)
-            .map_err(|error| user_errors::bad_procfile(&error))?;
+        let found = processes::processes(
+            content.text("Procfile").as_deref(),
+            content.text(record::PROCESSES).as_deref(),
+            &template.spec.processes,
+            &job.manifest,
+        )
+        .map_err(|error| user_errors::bad_procfile(&error))?;
         if found.is_empty() {
             return Err(user_errors::no_process(&app, template.spec.no_process.as_deref()));
         }
@@ -250,9 +256,12 @@ impl Buildstep {
         }
         match detect::detect(&self.catalog, tree) {
             Verdict::Found(fit, others) => {
-                let template = self.catalog.get(&fit.template).ok_or_else(|| user_errors::unknown_template(&fit.template, &self.catalog))?;
+                let template =
+                    self.catalog.get(&fit.template).ok_or_else(|| user_errors::unknown_template(&fit.template, &self.catalog))?;
                 let mut because = vec![fit.because];
-                because.extend(others.iter().map(|other| format!("{} would fit too ({}); `template: {}` in app.yaml chooses it", other.template, other.because, other.template)));
+                because.extend(others.iter().map(|other| {
+                    format!("{} would fit too ({}); `template: {}` in app.yaml chooses it", other.template, other.because, other.template)
+                }));
                 Ok((template, because))
             }
             Verdict::Nothing(hints) => Err(user_errors::no_template(app, &hints, manifest.root.as_deref())),
@@ -260,7 +269,13 @@ impl Buildstep {
     }
 
     /// The stack, its making told to the pusher.
-    async fn stack(&self, template: &Template, build: &model::BuildId, said: &dyn Say, cancel: &CancellationToken) -> Result<Ready, Trouble> {
+    async fn stack(
+        &self,
+        template: &Template,
+        build: &model::BuildId,
+        said: &dyn Say,
+        cancel: &CancellationToken,
+    ) -> Result<Ready, Trouble> {
         let progress = |line: &str| said.detail(line);
         tokio::select! {
             ready = self.layers.ready(template, &progress) => ready.map_err(|error| user_errors::layers(build.as_str(), error)),
@@ -269,15 +284,25 @@ impl Buildstep {
     }
 
     /// Chooses a version of each tool.
-    fn tools(&self, template: &Template, ready: &Ready, tree: &dyn SourceTree, said: &dyn Say) -> Result<BTreeMap<String, String>, Trouble> {
+    fn tools(
+        &self,
+        template: &Template,
+        ready: &Ready,
+        tree: &dyn SourceTree,
+        said: &dyn Say,
+    ) -> Result<BTreeMap<String, String>, Trouble> {
         let mut tools = BTreeMap::new();
         let mut warnings = Vec::new();
         for tool in &template.spec.tools {
             let available = ready.tools.get(&tool.name).map(Vec::as_slice).unwrap_or_default();
             let choice = pins::choose(&pins::find(&tool.pins, tree), available, tool.newer);
             match &choice {
-                Choice::Nearest(version, pin) => warnings.push(format!("{} asks for {} {}; the nearest that the stack has is {version}", pin.file, tool.title, pin.text)),
-                Choice::Unread(version, pin) => warnings.push(format!("`{}` in {} is not understood; {} {version} is used", pin.text, pin.file, tool.title)),
+                Choice::Nearest(version, pin) => {
+                    warnings.push(format!("{} asks for {} {}; the nearest that the stack has is {version}", pin.file, tool.title, pin.text))
+                }
+                Choice::Unread(version, pin) => {
+                    warnings.push(format!("`{}` in {} is not understood; {} {version} is used", pin.text, pin.file, tool.title))
+                }
                 Choice::Refused(pin) => return Err(user_errors::version_unavailable(tool, pin, available)),
                 Choice::Missing => return Err(user_errors::tool_missing(tool)),
                 Choice::Default(_) | Choice::Exact(..) => {}
@@ -309,19 +334,27 @@ impl Buildstep {
         let app = job.app.app_ref();
         let build = job.build.as_str();
         let engine_failed = |error| user_errors::engine(build, error);
-        let values = Values { template: template.name().to_string(), versions: tools.clone(), fingerprint: format!("{}{}", ready.build.tag, template.digest().short()) };
+        let values = Values {
+            template: template.name().to_string(),
+            versions: tools.clone(),
+            fingerprint: format!("{}{}", ready.build.tag, template.digest().short()),
+        };
         let script = script::render(template, &values).map_err(|error| {
             tracing::error!(build, error = %error, "a template can not be rendered");
             Trouble::internal(build)
         })?;
         self.engine.network(&self.config.network, &self.config.bridge, &self.config.subnet).await.map_err(engine_failed)?;
-        let cache = cache_name(&app, template.name());
+        let cache = cache_name(&self.config.network, &app, template.name());
         let lock = self.cache_lock(&cache).await;
         let _alone = tokio::select! {
             held = lock.lock() => held,
             () = cancel.cancelled() => return Err(user_errors::cancelled(&app)),
         };
-        let labels = HashMap::from([("slipway.kind".to_owned(), "cache".to_owned()), ("slipway.cache".to_owned(), app.to_string())]);
+        let labels = HashMap::from([
+            ("slipway.kind".to_owned(), "cache".to_owned()),
+            ("slipway.cache".to_owned(), app.to_string()),
+            (SCOPE_LABEL.to_owned(), self.config.network.clone()),
+        ]);
         self.engine.volume(&cache, labels).await.map_err(engine_failed)?;
         let tar = job.source.tar().await.map_err(|error| user_errors::io(build, error))?;
         let root = job.manifest.root.clone().unwrap_or_default();
@@ -375,11 +408,20 @@ impl Buildstep {
     }
 
     /// Uploads a layer and makes the image of it.
-    async fn store(&self, app: &AppRef, ready: &Ready, packed: &Packed, words: &Words, layer: &Path) -> Result<ImageRef, crate::registry::RegistryError> {
+    async fn store(
+        &self,
+        app: &AppRef,
+        ready: &Ready,
+        packed: &Packed,
+        words: &Words,
+        layer: &Path,
+    ) -> Result<ImageRef, crate::registry::RegistryError> {
         let repository = app.to_string();
         let base = ready.base.as_ref();
         for below in &base.layers {
-            if !self.registry.has_blob(&repository, below.digest).await? && !self.registry.mount(&base.repository, &repository, below.digest).await? {
+            if !self.registry.has_blob(&repository, below.digest).await?
+                && !self.registry.mount(&base.repository, &repository, below.digest).await?
+            {
                 // A registry that does not share layers between repositories is given them once more.
                 let bytes = self.registry.blob(&base.repository, below.digest).await?;
                 self.registry.put_bytes(&repository, below.digest, bytes).await?;
@@ -410,8 +452,8 @@ fn run_env(template: &Template) -> BTreeMap<String, String> {
 }
 
 /// Dots can not stand in names, so that no two apps share a cache.
-fn cache_name(app: &AppRef, template: &TemplateName) -> String {
-    format!("slipway-cache.{}.{}.{template}", app.tenant, app.app)
+fn cache_name(scope: &str, app: &AppRef, template: &TemplateName) -> String {
+    format!("slipway-cache.{scope}.{}.{}.{template}", app.tenant, app.app)
 }
 
 /// The app's folder of a source.
@@ -453,11 +495,14 @@ impl Builder for Buildstep {
 
     async fn build(&self, job: &Job, prepared: &Prepared, said: Arc<dyn Say>, cancel: CancellationToken) -> Result<Slug, Trouble> {
         let start = Instant::now();
-        let template = self.catalog.get(&prepared.template).ok_or_else(|| user_errors::unknown_template(&prepared.template, &self.catalog))?;
+        let template =
+            self.catalog.get(&prepared.template).ok_or_else(|| user_errors::unknown_template(&prepared.template, &self.catalog))?;
         let built = self.steps(job, template, said.as_ref(), &cancel).await;
         let duration_ms = start.elapsed().as_millis() as u64;
         match &built {
-            Ok(slug) => tracing::info!(app = %job.app, build = %job.build, template = %prepared.template, image = %slug.image, duration_ms, "built"),
+            Ok(slug) => {
+                tracing::info!(app = %job.app, build = %job.build, template = %prepared.template, image = %slug.image, duration_ms, "built")
+            }
             Err(trouble) => tracing::info!(app = %job.app, build = %job.build, code = %trouble.code, duration_ms, "not built"),
         }
         built

@@ -119,7 +119,8 @@ mod tests {
                 header.set_link_name_literal(content).expect("it fits");
             }
             header.set_cksum();
-            builder.append(&header, content.as_bytes()).expect("memory takes all");
+            let data = if *kind == EntryType::Regular { content.as_bytes() } else { b"" };
+            builder.append(&header, data).expect("memory takes all");
         }
         builder.into_inner().expect("memory takes all")
     }
@@ -128,7 +129,13 @@ mod tests {
         let mut out = Vec::new();
         intake.copy(source(entries).as_slice(), &mut out).expect("it copies");
         let mut archive = Archive::new(out.as_slice());
-        let read = |entry: tar::Entry<'_, &[u8]>| (entry.path().expect("a path").display().to_string(), entry.header().mode().expect("a mode"), entry.header().uid().expect("a uid"));
+        let read = |entry: tar::Entry<'_, &[u8]>| {
+            (
+                entry.path().expect("a path").display().to_string(),
+                entry.header().mode().expect("a mode"),
+                entry.header().uid().expect("a uid"),
+            )
+        };
         archive.entries().expect("a tar").map(|entry| read(entry.expect("an entry"))).collect()
     }
 

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::{ContainerSpec, Ended, Engine, EngineError, Output, Places, Walls};
 use crate::intake::{Intake, TooLarge};
 use crate::limits::Limits;
-use crate::sanitize::{Cap, Sanitizer};
+use crate::sanitize::{Cap, Pass, Sanitizer};
 use crate::slug::Content;
 use crate::stack::UID;
 use crate::upload;
@@ -27,6 +27,8 @@ use crate::user_errors::{self, Hit};
 
 /// Every container that runs a build carries it.
 pub const BUILD_LABEL: &str = "slipway.kind=build";
+/// Whose platform a container or volume belongs to: several may share one engine. The value is the name of the build network.
+pub const SCOPE_LABEL: &str = "slipway.scope";
 /// Where the script lies in a build.
 const SCRIPT: &str = "slipway/build.sh";
 /// Lines kept as evidence.
@@ -114,13 +116,19 @@ impl Run<'_> {
             workdir: "/app".into(),
             labels: HashMap::from([
                 ("slipway.kind".to_owned(), "build".to_owned()),
+                (SCOPE_LABEL.to_owned(), self.network.clone()),
                 ("slipway.build".to_owned(), self.id.to_string()),
                 ("slipway.tenant".to_owned(), self.app.tenant.to_string()),
                 ("slipway.app".to_owned(), self.app.app.to_string()),
             ]),
             network: Some(self.network.clone()),
             volumes: vec![("/cache".into(), self.cache.clone())],
-            walls: Some(Walls { memory: self.limits.memory, cpu_millis: self.limits.cpu_millis, pids: self.limits.pids, file_size: self.limits.disk }),
+            walls: Some(Walls {
+                memory: self.limits.memory,
+                cpu_millis: self.limits.cpu_millis,
+                pids: self.limits.pids,
+                file_size: self.limits.disk,
+            }),
         }
     }
 
@@ -146,7 +154,9 @@ impl Run<'_> {
             let sent = self.engine.upload(container, "/app", tar).await;
             let taken = copying.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
             match taken {
-                Err(error) if error.get_ref().is_some_and(|inner| inner.is::<TooLarge>()) => Err(user_errors::source_too_large(self.app, limit)),
+                Err(error) if error.get_ref().is_some_and(|inner| inner.is::<TooLarge>()) => {
+                    Err(user_errors::source_too_large(self.app, limit))
+                }
                 // When the upload broke, its cause is the one to tell; the copy only lost its reader.
                 taken => match sent {
                     Err(error) => Err(self.engine_failed(error)),
@@ -199,12 +209,14 @@ impl Run<'_> {
                 Some((error, bytes)) => streams[usize::from(*error)].push(bytes, &mut lines),
                 None => streams.iter_mut().for_each(|stream| stream.finish(&mut lines)),
             }
-            for line in lines.drain(..) {
-                seen.note(&line);
-                if let Some(line) = cap.pass(line) {
-                    self.said.line(&line);
+            for line in &lines {
+                match cap.pass(line) {
+                    Pass::Line => self.said.line(line),
+                    Pass::Ends => self.said.warn("The output is too long: the rest is not shown. The build goes on."),
+                    Pass::Hidden => {}
                 }
             }
+            seen.note(lines.drain(..));
             if frame.is_none() {
                 break;
             }
@@ -264,7 +276,13 @@ impl Run<'_> {
 
     /// Spools `/app` of the ended container.
     async fn fetch(&self, container: &str, spool: &Path) -> Result<Content, Trouble> {
-        let file = std::fs::File::options().read(true).write(true).create(true).truncate(true).open(spool).map_err(|error| user_errors::io(self.id.as_str(), error))?;
+        let file = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(spool)
+            .map_err(|error| user_errors::io(self.id.as_str(), error))?;
         let tar = SyncIoBridge::new(StreamReader::new(self.engine.download(container, "/app")));
         let limit = self.limits.slug;
         let reading = tokio::task::spawn_blocking(move || Content::read(tar, file, limit));
@@ -302,7 +320,10 @@ impl Outcome {
         let said = |words: &[&str]| last.iter().any(|line| words.iter().any(|word| line.contains(word)));
         let hit = if ended.out_of_memory {
             Some(Hit::Memory)
-        } else if seen.was_crowded() || (limits.pids > 0 && said(&["fork: Resource temporarily unavailable", "fork: retry", "can't start new thread", "pthread_create failed"])) {
+        } else if seen.was_crowded()
+            || (limits.pids > 0
+                && said(&["fork: Resource temporarily unavailable", "fork: retry", "can't start new thread", "pthread_create failed"]))
+        {
             Some(Hit::Processes)
         } else if ended.code == 153 || said(&["File size limit exceeded"]) {
             Some(Hit::Disk)
@@ -324,17 +345,14 @@ impl Seen {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn note(&self, line: &str) {
-        if line.trim().is_empty() {
-            return;
-        }
+    fn note(&self, lines: impl Iterator<Item = String>) {
         let mut state = self.state();
-        if state.0.len() == EVIDENCE {
-            state.0.pop_front();
+        for line in lines.filter(|line| !line.trim().is_empty()) {
+            if state.0.len() == EVIDENCE {
+                state.0.pop_front();
+            }
+            state.0.push_back(line);
         }
-        // Evidence is for reading: a screen's width or two, without colours.
-        let plain: String = strip_colours(line).chars().take(300).collect();
-        state.0.push_back(plain);
     }
 
     fn crowd(&self, crowded: bool) {
@@ -345,8 +363,9 @@ impl Seen {
         self.state().1
     }
 
+    /// The last lines, for reading: a screen's width or two, without colours.
     fn last(&self) -> Vec<String> {
-        self.state().0.iter().cloned().collect()
+        self.state().0.iter().map(|line| strip_colours(line).chars().take(300).collect()).collect()
     }
 }
 

@@ -42,8 +42,19 @@ impl Default for Sanitizer {
 impl Sanitizer {
     /// Takes the next bytes and appends the lines that they complete.
     pub fn push(&mut self, bytes: &[u8], lines: &mut Vec<String>) {
-        for &byte in bytes {
-            self.step(byte, lines);
+        let mut rest = bytes;
+        while let Some((&first, after)) = rest.split_first() {
+            if self.state == State::Text {
+                // Most of what builds print is plain: whole runs of it pass at once.
+                let plain = rest.iter().position(|byte| matches!(byte, 0..0x20 | 0x7f)).unwrap_or(rest.len());
+                if plain > 0 {
+                    self.put(&rest[..plain]);
+                    rest = &rest[plain..];
+                    continue;
+                }
+            }
+            self.step(first, lines);
+            rest = after;
         }
     }
 
@@ -67,9 +78,8 @@ impl Sanitizer {
             State::Text => match byte {
                 0x1b => self.state = State::Escape,
                 b'\r' => self.over = true,
-                b'\t' => self.put(byte),
-                0..0x20 | 0x7f => {}
-                _ => self.put(byte),
+                b'\t' => self.put(b"\t"),
+                _ => {}
             },
             State::Escape => {
                 self.state = match byte {
@@ -114,17 +124,15 @@ impl Sanitizer {
         }
     }
 
-    fn put(&mut self, byte: u8) {
+    fn put(&mut self, bytes: &[u8]) {
         if std::mem::take(&mut self.over) {
             self.line.clear();
             self.coloured = false;
             self.cut = false;
         }
-        if self.line.len() < MAX_LINE {
-            self.line.push(byte);
-        } else {
-            self.cut = true;
-        }
+        let room = MAX_LINE.saturating_sub(self.line.len());
+        self.line.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.cut |= bytes.len() > room;
     }
 
     fn colour(&mut self) {
@@ -139,8 +147,12 @@ impl Sanitizer {
     }
 
     fn end_line(&mut self, lines: &mut Vec<String>) {
-        let text = String::from_utf8_lossy(&self.line);
-        let mut text: String = text.chars().filter(|c| !is_hostile(*c)).collect();
+        let line = std::mem::take(&mut self.line);
+        let mut text = match String::from_utf8(line) {
+            Ok(text) if text.is_ascii() => text,
+            Ok(text) => text.chars().filter(|c| !is_hostile(*c)).collect(),
+            Err(error) => String::from_utf8_lossy(error.as_bytes()).chars().filter(|c| !is_hostile(*c)).collect(),
+        };
         if self.coloured {
             text.push_str("\x1b[0m");
         }
@@ -148,7 +160,6 @@ impl Sanitizer {
             text.push_str(" … (line cut)");
         }
         lines.push(text);
-        self.line.clear();
         self.coloured = false;
         self.cut = false;
     }
@@ -173,17 +184,28 @@ impl Cap {
         Self { left: total, hidden: 0 }
     }
 
-    /// The line to pass on, if any.
-    pub fn pass(&mut self, line: String) -> Option<String> {
+    /// Whether a line may pass; where it ends, the line to pass instead.
+    pub fn pass(&mut self, line: &str) -> Pass {
         let cost = line.len() as u64 + 1;
         if self.hidden == 0 && cost <= self.left {
             self.left -= cost;
-            return Some(line);
+            return Pass::Line;
         }
         let first = self.hidden == 0;
         self.hidden += cost;
-        first.then(|| model::say::warn("The output is too long: the rest is not shown. The build goes on."))
+        if first { Pass::Ends } else { Pass::Hidden }
     }
+}
+
+/// What becomes of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pass {
+    /// It passes.
+    Line,
+    /// It is the first that does not.
+    Ends,
+    /// It does not.
+    Hidden,
 }
 
 #[cfg(test)]
@@ -223,9 +245,9 @@ mod tests {
         assert_eq!(lines.len(), 1);
         assert!(lines[0].len() < MAX_LINE + 40 && lines[0].ends_with("(line cut)"));
         let mut cap = Cap::new(8);
-        assert_eq!(cap.pass("abc".into()).as_deref(), Some("abc"));
-        assert!(cap.pass("abcdef".into()).is_some_and(|line| line.contains("not shown")));
-        assert_eq!(cap.pass("x".into()), None);
+        assert_eq!(cap.pass("abc"), Pass::Line);
+        assert_eq!(cap.pass("abcdef"), Pass::Ends);
+        assert_eq!(cap.pass("x"), Pass::Hidden);
         assert_eq!(cap.hidden, 9);
     }
 

@@ -9,8 +9,8 @@ use model::{AppRef, Code, TemplateName, Trouble};
 use crate::catalog::Catalog;
 use crate::detect::Hints;
 use crate::engine::EngineError;
-use crate::limits::Limits;
 use crate::layers::LayerError;
+use crate::limits::Limits;
 use crate::pins::Pin;
 use crate::registry::RegistryError;
 use crate::slug::SlugError;
@@ -30,7 +30,11 @@ pub fn no_template(app: &AppRef, hints: &Hints, root: Option<&str>) -> Trouble {
     for (title, names) in &hints.looked_for {
         trouble = trouble.evidence(format!("{title}: {}", names.join(", ")));
     }
-    trouble = trouble.evidence(if hints.listing.is_empty() { format!("{place} is empty") } else { format!("{place} has: {}", hints.listing.join("  ")) });
+    trouble = trouble.evidence(if hints.listing.is_empty() {
+        format!("{place} is empty")
+    } else {
+        format!("{place} has: {}", hints.listing.join("  "))
+    });
     for (name, meant) in &hints.near {
         trouble = trouble.evidence(format!("`{name}` is there; was `{meant}` meant?"));
     }
@@ -48,7 +52,8 @@ pub fn no_template(app: &AppRef, hints: &Hints, root: Option<&str>) -> Trouble {
 /// app.yaml names a template that is not there.
 pub fn unknown_template(name: &TemplateName, catalog: &Catalog) -> Trouble {
     let known: Vec<&str> = catalog.iter().map(|template| template.name().as_str()).collect();
-    let trouble = Trouble::new(Code::NoTemplate, format!("app.yaml asks for the template `{name}`, which is not there")).why(format!("Known are: {}.", known.join(", ")));
+    let trouble = Trouble::new(Code::NoTemplate, format!("app.yaml asks for the template `{name}`, which is not there"))
+        .why(format!("Known are: {}.", known.join(", ")));
     match catalog.nearest(name.as_str()) {
         Some(near) => trouble.next(format!("write `template: {near}` in app.yaml, commit and push again")),
         None => trouble.next("write one of them in app.yaml, or take the line out to have it detected; commit and push again"),
@@ -96,7 +101,7 @@ pub fn limit(app: &AppRef, hit: Hit, limits: &Limits, last: Vec<String>) -> Trou
         Hit::Memory => (
             Code::BuildMemory,
             format!("It used more than its {} of memory.", say::size(limits.memory)),
-            "build with fewer workers at a time (such as `NODE_OPTIONS=--max-old-space-size=1024`, `GOFLAGS=-p=1`), or ask for more: `build: { memory: 4G }` in app.yaml, up to the platform's limit",
+            "build with fewer workers at a time (such as `NODE_OPTIONS=--max-old-space-size=1024`, `GOFLAGS=-p=1`); the operator can raise `builds.memory_mb`",
         ),
         Hit::Time => (
             Code::BuildTime,
@@ -111,7 +116,7 @@ pub fn limit(app: &AppRef, hit: Hit, limits: &Limits, last: Vec<String>) -> Trou
         Hit::Disk => (
             Code::BuildDisk,
             format!("It wrote more than {} or {} files, its cache included.", say::size(limits.disk), limits.files),
-            "write less in the build, or empty the cache: slipway builds:purge-cache",
+            "write less in the build; its cache was trimmed, so that a push of a mended build starts afresh",
         ),
     };
     Trouble::new(code, failed(app)).why(why).evidence_lines(last).next(next)
@@ -131,7 +136,10 @@ pub fn script_failed(app: &AppRef, code: i64, last: Vec<String>) -> Trouble {
         137 => "The build was killed (exit code 137).".to_owned(),
         _ => format!("The build script ended with exit code {code}."),
     };
-    Trouble::new(Code::BuildFailed, failed(app)).why(format!("{how} The last lines it printed:")).evidence_lines(last).next("mend what the last lines name, commit and push again")
+    Trouble::new(Code::BuildFailed, failed(app))
+        .why(format!("{how} The last lines it printed:"))
+        .evidence_lines(last)
+        .next("mend what the last lines name, commit and push again")
 }
 
 /// Somebody cancelled.
@@ -141,7 +149,9 @@ pub fn cancelled(app: &AppRef) -> Trouble {
 
 /// The Procfile can not be read.
 pub fn bad_procfile(error: &ProcfileError) -> Trouble {
-    Trouble::new(Code::BadManifest, "Procfile can not be read").why(format!("{error}.")).next("write one `type: command` per line, such as `web: bin/server`; commit and push again")
+    Trouble::new(Code::BadManifest, "Procfile can not be read")
+        .why(format!("{error}."))
+        .next("write one `type: command` per line, such as `web: bin/server`; commit and push again")
 }
 
 /// A slug with nothing to run.
@@ -157,14 +167,14 @@ pub fn too_large(app: &AppRef, limit: u64, largest: &[(String, u64)]) -> Trouble
     Trouble::new(Code::SlugTooLarge, format!("the slug of {app} is too large"))
         .why(format!("It is over {}. The largest parts:", say::size(limit)))
         .evidence_lines(names)
-        .next("name what the app does not need at run time in .slugignore, commit and push again")
+        .next("let the build remove what the app does not need at run time (or name source files in .slugignore), commit and push again")
 }
 
 /// The source is too large.
 pub fn source_too_large(app: &AppRef, limit: u64) -> Trouble {
     Trouble::new(Code::PushTooLarge, format!("the source of {app} is too large"))
         .why(format!("Its files are over {} together.", say::size(limit)))
-        .next("keep large data out of the repository, or out of the slug by .slugignore; commit and push again")
+        .next("keep large data out of the repository; commit and push again")
 }
 
 /// Turns a failure while making the slug into words; the rest is the platform's.
@@ -173,7 +183,9 @@ pub fn slug(app: &AppRef, build: &str, error: SlugError) -> Trouble {
         SlugError::TooLarge { limit, largest } => too_large(app, limit, &largest),
         SlugError::TooMany(limit) => Trouble::new(Code::SlugTooLarge, format!("the slug of {app} has too many files"))
             .why(format!("It has more than {limit} files and folders."))
-            .next("name what the app does not need at run time in .slugignore, commit and push again"),
+            .next(
+                "let the build remove what the app does not need at run time (or name source files in .slugignore), commit and push again",
+            ),
         SlugError::Io(error) => io(build, error),
     }
 }
@@ -247,5 +259,9 @@ fn log(build: &str, error: &(dyn std::error::Error + 'static)) {
 
 /// A file name as a shell takes it.
 fn quoted(name: &str) -> String {
-    if name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) { name.to_owned() } else { format!("'{}'", name.replace('\'', "'\\''")) }
+    if name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+        name.to_owned()
+    } else {
+        format!("'{}'", name.replace('\'', "'\\''"))
+    }
 }

@@ -146,7 +146,7 @@ pub fn judge(updates: &[RefUpdate], deploys: Option<&BranchName>, to: &AppEnv) -
         };
         return Err(Trouble::new(Code::RefDeleted, what)
             .why("The app and its releases are as before.")
-            .next(format!("to remove the app: slipway apps destroy -a {}", to.app_ref())));
+            .next(format!("to remove the app: slipway apps:destroy {} --confirm <name>", to.app_ref())));
     };
     let Some(branch) = BranchName::new(branch) else {
         return Err(Trouble::new(Code::WrongBranch, format!("`{}` can not be a deploy branch", shown(branch)))

@@ -134,8 +134,13 @@ impl Manager {
         change.remove_app(app).await.or_internal()?;
         self.record(&mut change, who, Verb::AppsDestroy, Some(&app.tenant), app.to_string(), json!({})).await?;
         change.commit().await.or_internal()?;
-        for env in envs {
+        for env in &envs {
             self.unproject(&env.app).await?;
+        }
+        if let Some(estate) = self.estate() {
+            // An app of the same name must not inherit source, images or logs of this one.
+            let envs: Vec<AppEnv> = envs.into_iter().map(|env| env.app).collect();
+            estate.clear(app, &envs).await;
         }
         Ok(())
     }

@@ -66,7 +66,9 @@ impl Manager {
             change.save_build(&build).await.or_internal()?;
         }
         change.commit().await.or_internal()?;
-        self.builder.reap().await;
+        // An engine that does not answer must not keep the platform from serving what runs.
+        let builder = self.builder.clone();
+        tokio::spawn(async move { builder.reap().await });
         Ok(())
     }
 }

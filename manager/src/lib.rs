@@ -61,6 +61,13 @@ pub trait Placement: Send + Sync {
     fn blocked(&self, app: &AppEnv) -> Vec<String>;
 }
 
+/// What of an app lies elsewhere than in records and coordination: source, images, caches, logs.
+#[async_trait::async_trait]
+pub trait Estate: Send + Sync {
+    /// Removes it all: the app was destroyed. May be called again.
+    async fn clear(&self, app: &model::AppRef, envs: &[AppEnv]);
+}
+
 /// The manager.
 pub struct Manager {
     pub(crate) records: Records,
@@ -69,6 +76,7 @@ pub struct Manager {
     pub(crate) settings: Settings,
     pub(crate) builder: Arc<dyn Builder>,
     pub(crate) placement: Arc<dyn Placement>,
+    estate: std::sync::OnceLock<Arc<dyn Estate>>,
     pub(crate) logs: build_log::BuildLogs,
     pub(crate) queue: queue::Queue,
 }
@@ -85,7 +93,18 @@ impl Manager {
     ) -> Self {
         let logs = build_log::BuildLogs::new(settings.builds_dir.clone());
         let queue = queue::Queue::new(settings.builders);
-        Self { records, live, keyring, settings, builder, placement, logs, queue }
+        Self { records, live, keyring, settings, builder, placement, estate: std::sync::OnceLock::new(), logs, queue }
+    }
+
+    /// Says who clears what a destroyed app leaves; once, when all roles are wired.
+    pub fn set_estate(&self, estate: Arc<dyn Estate>) {
+        if self.estate.set(estate).is_err() {
+            tracing::error!("the estate was set twice; the first stands");
+        }
+    }
+
+    pub(crate) fn estate(&self) -> Option<Arc<dyn Estate>> {
+        self.estate.get().cloned()
     }
 
     /// What the install is.

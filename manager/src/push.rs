@@ -297,24 +297,29 @@ impl Manager {
             config: self.keyring.seal_map(&push.app.to_string(), &config),
         };
         change.add_release(&StoredRelease { release, spec }).await.or_internal()?;
-        self.first_counts(&mut change, env, manifest, &slug.processes).await?;
+        let env = self.first_wishes(&mut change, env, push, manifest, &slug.processes).await?;
         let detail = json!({ "release": number, "commit": push.commit, "build": build.id, "branch": push.branch });
         self.record(&mut change, &push.who, Verb::Push, Some(&push.app.tenant), push.app.to_string(), detail).await?;
         change.commit().await.or_internal()?;
         said.step(format!("Release {number}"));
         said.detail(format!("processes: {}", names.join(", ")));
+        for idle in names.iter().filter(|name| name.as_str() != "web" && !env.counts.keys().any(|known| known.as_str() == name.as_str())) {
+            said.detail(format!("{idle} has no instance yet: slipway ps:scale {idle}=1 -a {} -e {}", push.app.app_ref(), push.app.env));
+        }
         Ok(number)
     }
 
-    /// Counts from app.yaml count for process types that nobody has scaled yet.
-    async fn first_counts(
+    /// What the first push decides: the deploy branch, and counts of process types that nobody has scaled yet.
+    async fn first_wishes(
         &self,
         change: &mut store::records::Change,
         mut env: Env,
+        push: &Push,
         manifest: &Manifest,
         processes: &std::collections::BTreeMap<model::ProcessName, String>,
-    ) -> Result<(), Trouble> {
-        let mut grown = false;
+    ) -> Result<Env, Trouble> {
+        let mut grown = env.deploy_branch.is_none();
+        env.deploy_branch.get_or_insert_with(|| push.branch.clone());
         for name in processes.keys().chain(manifest.processes.keys()) {
             if let Some(count) = manifest.process_in(&env.app.env, name).count
                 && !env.counts.contains_key(name)
@@ -326,12 +331,12 @@ impl Manager {
         if grown {
             change.save_env(&env).await.or_internal()?;
         }
-        Ok(())
+        Ok(env)
     }
 
     /// The ref has moved to `commit`: makes its prepared release the one that should serve, and waits until it does.
-    pub async fn activate(&self, who: &Identity, app: &AppEnv, branch: &str, commit: &str, said: Arc<dyn Say>) -> Result<(), Trouble> {
-        let Some(number) = self.activate_prepared(app, Some(branch), commit).await? else {
+    pub async fn activate(&self, who: &Identity, app: &AppEnv, commit: &str, said: Arc<dyn Say>) -> Result<(), Trouble> {
+        let Some(number) = self.activate_prepared(app, commit).await? else {
             return Err(crate::internal(&std::io::Error::other(format!("no prepared release of {app} at {commit}"))));
         };
         tracing::info!(%app, release = %number, by = %who.actor, "activated");
@@ -339,7 +344,7 @@ impl Manager {
     }
 
     /// Makes the newest prepared release of a commit active. None when there is none.
-    async fn activate_prepared(&self, app: &AppEnv, branch: Option<&str>, commit: &str) -> Result<Option<ReleaseNumber>, Trouble> {
+    async fn activate_prepared(&self, app: &AppEnv, commit: &str) -> Result<Option<ReleaseNumber>, Trouble> {
         let releases = self.records.releases(app, 50).await.or_internal()?;
         let prepared = releases.iter().find(|stored| stored.release.state == ReleaseState::Prepared && stored.release.commit == commit);
         let Some(stored) = prepared else { return Ok(None) };
@@ -347,9 +352,6 @@ impl Manager {
         let mut change = self.records.change().await.or_internal()?;
         let Some(mut env) = change.lock_env(app).await.or_internal()? else { return Ok(None) };
         env.current = Some(number);
-        if env.deploy_branch.is_none() {
-            env.deploy_branch = branch.map(str::to_owned);
-        }
         change.save_env(&env).await.or_internal()?;
         change.set_release_state(app, number, ReleaseState::Active, None).await.or_internal()?;
         change.commit().await.or_internal()?;
@@ -360,7 +362,7 @@ impl Manager {
     /// Brings prepared releases to an end by where the ref stands: that of the ref's commit is activated, others never were.
     pub async fn settle(&self, app: &AppEnv, tip: Option<&str>) -> Result<(), Trouble> {
         if let Some(tip) = tip
-            && let Some(number) = self.activate_prepared(app, None, tip).await?
+            && let Some(number) = self.activate_prepared(app, tip).await?
         {
             tracing::warn!(%app, release = %number, "activated a release whose push had no end");
         }

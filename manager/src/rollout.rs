@@ -125,13 +125,29 @@ impl Manager {
             }
             Err(trouble) => {
                 let back = self.give_up(app, number, &trouble).await?;
+                // The ref has moved already: the same commit can not be pushed again, but its release can be tried again.
+                let again = format!("or try {number} again: slipway rollback {number} -a {} -e {}", app.app_ref(), app.env);
                 let trouble = match back {
-                    Some(good) => trouble.next(format!("{good} still serves; mend it and push again")),
-                    None => trouble.next("mend it and push again"),
+                    Some(good) => trouble.next(format!("{good} still serves; mend it, commit and push again")),
+                    None => trouble.next("mend it, commit and push again"),
                 };
-                Err(trouble)
+                Err(trouble.next(again))
             }
         }
+    }
+
+    /// Takes up the rollouts that a stopped server left in the middle: each ends as live or as failed, as if it had gone on.
+    pub async fn resume_rollouts(self: Arc<Self>) -> Result<(), Trouble> {
+        for stored in self.records.releases_in(ReleaseState::Active).await.or_internal()? {
+            let (app, number) = (stored.release.app, stored.release.number);
+            let manager = self.clone();
+            tokio::spawn(async move {
+                if let Err(trouble) = manager.roll_out(&app, number, Arc::new(crate::say::Nobody)).await {
+                    tracing::warn!(%app, release = %number, %trouble, "a rollout that was taken up again did not become healthy");
+                }
+            });
+        }
+        Ok(())
     }
 
     /// The inner result is the rollout's; the outer is the platform's own.

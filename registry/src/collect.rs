@@ -43,6 +43,9 @@ pub struct Swept {
 impl Registry {
     /// Removes what is older than `min_age` and not needed by a tag or by a `pinned` digest, in any repository. One collection
     /// runs at a time; a failure leaves everything whole, and the next one goes on.
+    ///
+    /// `min_age` should be an hour or more: a pushing client that is told "this blob is here" relies on it, and only looks at
+    /// blobs that were made visible more than ten minutes ago make them young again.
     pub async fn collect(&self, now: Time, min_age: Duration, pinned: &HashSet<ContentDigest>) -> Result<Swept, RegistryError> {
         let _one = self.collecting.lock().await;
         let idle = upload::cutoff(SystemTime::from(now), min_age.max(self.limits.upload_idle));

@@ -42,7 +42,9 @@ pub(crate) async fn catalog(call: &Call) -> Answer {
 
 /// `GET /v2/<name>/referrers/<digest>`; a subject that is not here has none.
 pub(crate) async fn referrers(call: &Call, repository: &RepositoryName, subject: &ContentDigest) -> Answer {
-    let filter = call.parameter("artifactType");
+    // Media types have no spaces, but often a `+` that clients forget to escape.
+    let filter = call.parameter("artifactType").map(|kind| kind.replace(' ', "+"));
+    let filter = filter.as_deref();
     let last = call.parameter("last").and_then(|last| ContentDigest::parse(last).ok());
     let storage = &call.registry.storage;
     let mut descriptors: Vec<Referrer> = Vec::new();

@@ -20,11 +20,13 @@ const DRAINED: usize = 8 << 20;
 pub(crate) struct Intake {
     body: Body,
     stall: Duration,
+    /// Nothing more can come.
+    over: bool,
 }
 
 impl Intake {
     pub(crate) fn new(body: Body, stall: Duration) -> Self {
-        Self { body, stall }
+        Self { body, stall, over: false }
     }
 
     /// The next bytes, about a batch; empty at the end.
@@ -54,7 +56,8 @@ impl Intake {
     /// Reads on for a while and forgets it.
     pub(crate) async fn drain(&mut self) {
         let mut length = 0;
-        while length < DRAINED
+        while !self.over
+            && length < DRAINED
             && let Ok(Some(piece)) = self.piece().await
         {
             length += piece.len();
@@ -63,10 +66,11 @@ impl Intake {
 
     /// The next piece that is not empty.
     async fn piece(&mut self) -> Result<Option<Bytes>, Problem> {
-        loop {
+        while !self.over {
             let next = tokio::time::timeout(self.stall, self.body.frame()).await;
+            self.over = !matches!(next, Ok(Some(Ok(_))));
             match next {
-                Ok(None) => return Ok(None),
+                Ok(None) => {}
                 Ok(Some(Ok(frame))) => match frame.into_data() {
                     Ok(piece) if !piece.is_empty() => return Ok(Some(piece)),
                     // Trailers, which mean nothing here.
@@ -76,5 +80,6 @@ impl Intake {
                 Err(_) => return Err(Problem::new(Code::Stalled, "no more of the body came")),
             }
         }
+        Ok(None)
     }
 }

@@ -17,20 +17,14 @@ const MANIFESTS: &str = "_manifests";
 const TAGS: &str = "_tags";
 const REFERRERS: &str = "_referrers";
 
-/// The content of a blob; spread over 256 directories.
+/// The content of a blob.
 pub(crate) fn blob(digest: &ContentDigest) -> Path {
-    let hex = digest.hex();
-    Path::from_iter([BLOBS, digest.algorithm().as_str(), &hex[..2], &hex])
+    under(blobs(), digest)
 }
 
 /// All contents.
 pub(crate) fn blobs() -> Path {
     Path::from(BLOBS)
-}
-
-/// An upload that is staged inside the store.
-pub(crate) fn upload(file_name: &str) -> Path {
-    Path::from_iter([UPLOADS, file_name])
 }
 
 /// All repositories.
@@ -108,7 +102,7 @@ impl Entry {
         let (top, rest) = parts.split_first()?;
         match *top {
             BLOBS => match rest {
-                [algorithm, _, hex] => Some(Self::Blob(digest(algorithm, hex)?)),
+                [algorithm, hex] => Some(Self::Blob(digest(algorithm, hex)?)),
                 _ => None,
             },
             REPOSITORIES => {
@@ -184,8 +178,7 @@ mod tests {
 
     #[test]
     fn foreign_keys_are_none() {
-        for key in ["", "blobs", "blobs/sha256/aa/zz", "repositories/acme", "repositories/_tags/x", "uploads/1", "repositories/a/_other/x"]
-        {
+        for key in ["", "blobs", "blobs/sha256/zz", "repositories/acme", "repositories/_tags/x", "uploads/1", "repositories/a/_other/x"] {
             assert_eq!(Entry::read(&Path::from(key)), None, "{key}");
         }
     }

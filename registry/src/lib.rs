@@ -8,7 +8,7 @@
 //! Everything is an object in an `object_store`, on disk a file below one directory:
 //!
 //! ```text
-//! blobs/<algorithm>/<first two digits>/<hex>             the content of a blob, once, for all repositories
+//! blobs/<algorithm>/<hex>                                the content of a blob, once, for all repositories
 //! repositories/<name>/_blobs/<algorithm>/<hex>           empty: the blob is visible in this repository
 //! repositories/<name>/_manifests/<algorithm>/<hex>       a line of JSON with the media type, then the manifest byte by byte
 //! repositories/<name>/_tags/<tag>                        the digest that the tag names
@@ -25,7 +25,10 @@
 //! - A blob can be read only through a repository that shows it; contents are shared, sight is not.
 //! - A manifest is accepted only while everything it needs is visible in its repository, and nothing can be removed from the
 //!   repository meanwhile.
-//! - What was acknowledged is on disk.
+//! - What was acknowledged is on disk: the bytes of a blob with its upload, and that a repository shows it with the manifest
+//!   that needs it.
+//! - Several registries may serve from one object store, each with its own staging directory; an upload then has to go on
+//!   where it began, and one of them collects (see [`Registry::collect`] for the grace).
 //! - Memory does not grow with the length of a blob: about two batches of 1 MiB for each running upload.
 
 mod blobs;

@@ -117,6 +117,7 @@ async fn accept(
         .try_collect::<()>()
         .await?;
     let storage = &registry.storage;
+    storage.settle_links(repository).await?;
     storage.put_manifest(repository, &digest, &stored).await?;
     if let Some(subject) = &manifest.points.subject {
         let descriptor = manifest.referrer(&digest, stored.bytes.len() as u64);
@@ -126,6 +127,7 @@ async fn accept(
     for tag in tags {
         storage.put_tag(repository, tag, &digest).await?;
     }
+    tracing::debug!(%repository, %digest, ?tags, "a manifest was pushed");
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, TryLockError};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
@@ -27,9 +28,11 @@ use crate::name::{RepositoryName, Tag};
 #[derive(Debug)]
 pub struct Storage {
     objects: Arc<dyn ObjectStore>,
+    /// The same objects, but a write does not wait for the disk. For what a later write settles.
+    lazy: Arc<dyn ObjectStore>,
     staging: PathBuf,
-    /// Whether staged files are objects already, so that publishing one is a rename.
-    staged_inside: bool,
+    /// The directory that the objects are files of, if they are.
+    root: Option<PathBuf>,
     /// Held as long as this process serves from here.
     _lock: File,
 }
@@ -56,16 +59,17 @@ impl Storage {
     pub fn on_disk(root: &FsPath) -> Result<Self, RegistryError> {
         let staging = root.join(layout::UPLOADS);
         private_dirs(&staging)?;
-        let objects = LocalFileSystem::new_with_prefix(root).map_err(failed("open", &Path::default()))?.with_fsync(true);
+        let lazy = LocalFileSystem::new_with_prefix(root).map_err(failed("open", &Path::default()))?;
+        let objects = lazy.clone().with_fsync(true);
         let lock = lock(&root.join("lock"))?;
-        Ok(Self { objects: Arc::new(objects), staging, staged_inside: true, _lock: lock })
+        Ok(Self { objects: Arc::new(objects), lazy: Arc::new(lazy), staging, root: Some(root.into()), _lock: lock })
     }
 
     /// Content in any object store; uploads wait in a local directory until they are whole.
     pub fn in_objects(objects: Arc<dyn ObjectStore>, staging: &FsPath) -> Result<Self, RegistryError> {
         private_dirs(staging)?;
         let lock = lock(&staging.join("lock"))?;
-        Ok(Self { objects, staging: staging.into(), staged_inside: false, _lock: lock })
+        Ok(Self { lazy: objects.clone(), objects, staging: staging.into(), root: None, _lock: lock })
     }
 
     pub(crate) fn staging(&self) -> &FsPath {
@@ -75,10 +79,22 @@ impl Storage {
     /// Makes a whole, verified, synced staged file the content of `digest`, and removes it from the staging directory.
     pub(crate) async fn publish(&self, staged: &FsPath, digest: &ContentDigest) -> Result<(), RegistryError> {
         let key = layout::blob(digest);
-        if self.staged_inside {
-            let name = staged.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            // Over an older copy of the same content, so that its age starts anew.
-            return self.objects.rename(&layout::upload(name), &key).await.map_err(failed("publish", &key));
+        if let Some(root) = &self.root {
+            let (from, to) = (staged.to_path_buf(), root.join(key.as_ref()));
+            // Over an older copy of the same content, if there is one, so that its age starts anew.
+            return blocking(to.clone(), move || {
+                let parent = to.parent().unwrap_or(&to);
+                if let Err(error) = std::fs::rename(&from, &to) {
+                    if error.kind() != io::ErrorKind::NotFound || parent.exists() {
+                        return Err(error);
+                    }
+                    std::fs::create_dir_all(parent)?;
+                    std::fs::rename(&from, &to)?;
+                    sync_up(parent, 2)?;
+                }
+                File::open(parent)?.sync_all()
+            })
+            .await;
         }
         if self.head(&key).await?.is_none() {
             self.send(staged, &key).await?;
@@ -132,7 +148,23 @@ impl Storage {
     }
 
     pub(crate) async fn put_link(&self, repository: &RepositoryName, digest: &ContentDigest) -> Result<(), RegistryError> {
-        self.put(&layout::link(repository, digest), Bytes::new()).await
+        let key = layout::link(repository, digest);
+        self.lazy.put(&key, Bytes::new().into()).await.map(drop).map_err(failed("write", &key))
+    }
+
+    /// Waits until the links of a repository have reached the disk.
+    pub(crate) async fn settle_links(&self, repository: &RepositoryName) -> Result<(), RegistryError> {
+        let Some(root) = &self.root else { return Ok(()) };
+        let shelf = root.join(layout::links(repository).as_ref());
+        let depth = repository.as_str().split('/').count() + 2;
+        blocking(shelf.clone(), move || {
+            for algorithm in std::fs::read_dir(&shelf).into_iter().flatten() {
+                File::open(algorithm?.path())?.sync_all()?;
+            }
+            // The directories above are new, too, when this is the first manifest.
+            if shelf.exists() { sync_up(&shelf, depth) } else { Ok(()) }
+        })
+        .await
     }
 
     pub(crate) async fn remove_link(&self, repository: &RepositoryName, digest: &ContentDigest) -> Result<bool, RegistryError> {
@@ -291,7 +323,7 @@ fn failed(doing: &'static str, key: &Path) -> impl Fn(object_store::Error) -> Re
     move |source| RegistryError::Objects { doing, key: key.to_string(), source }
 }
 
-fn generic(error: std::io::Error) -> object_store::Error {
+fn generic(error: io::Error) -> object_store::Error {
     object_store::Error::Generic { store: "staging", source: error.into() }
 }
 
@@ -301,6 +333,17 @@ fn present<T>(result: object_store::Result<T>, doing: &'static str, key: &Path) 
         Err(object_store::Error::NotFound { .. }) => Ok(None),
         Err(source) => Err(failed(doing, key)(source)),
     }
+}
+
+/// Makes the entries of a directory, and of this many above it, last.
+fn sync_up(dir: &FsPath, above: usize) -> io::Result<()> {
+    dir.ancestors().take(above + 1).try_for_each(|dir| File::open(dir)?.sync_all())
+}
+
+/// File work off the async workers.
+async fn blocking(path: PathBuf, work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<(), RegistryError> {
+    let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    done.map_err(|source| RegistryError::File { path, source })
 }
 
 /// Makes a directory that nobody else on the machine can look into.

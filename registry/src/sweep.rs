@@ -141,7 +141,7 @@ mod tests {
 
     fn apply(inventory: &mut Inventory, doomed: &Doomed) {
         doomed.manifests.iter().for_each(|digest| drop(inventory.manifests.remove(digest)));
-        doomed.links.iter().for_each(|digest| drop(inventory.links.remove(digest)));
+        inventory.links.retain(|digest, _| !doomed.links.contains(digest));
     }
 
     proptest! {

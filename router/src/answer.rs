@@ -113,7 +113,8 @@ pub fn parse(bytes: &Bytes, method: &Method) -> Result<Option<(Answer, usize)>, 
     let switching = status == StatusCode::SWITCHING_PROTOCOLS;
     strip(&mut headers, &named, switching);
 
-    let body_less = *method == Method::HEAD || status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let body_less =
+        *method == Method::HEAD || status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let framing = match (length, coding) {
         (Some(_), Some(_)) => return Err(BadAnswer::Length),
         (None, Some(coding)) if version == 1 && coding.eq_ignore_ascii_case(b"chunked") => Length::Chunked,
@@ -142,7 +143,7 @@ fn strip(headers: &mut HeaderMap, named: &[&[u8]], switching: bool) {
             Err(_) => {}
         }
     }
-    for name in ["keep-alive", "proxy-connection", "proxy-authenticate", "te", "trailer", crate::pages::ERROR_HEADER] {
+    for name in ["keep-alive", "proxy-connection", "proxy-authenticate", "te", crate::pages::ERROR_HEADER] {
         headers.remove(name);
     }
     if !switching {

@@ -67,14 +67,19 @@ mod tests {
 
     #[test]
     fn every_spelling_of_a_host_is_one_name() {
-        for text in ["shop.acme.localhost", "SHOP.acme.LocalHost", "shop.acme.localhost.", "shop.acme.localhost:8080", "shop.acme.localhost.:1"] {
+        for text in
+            ["shop.acme.localhost", "SHOP.acme.LocalHost", "shop.acme.localhost.", "shop.acme.localhost:8080", "shop.acme.localhost.:1"]
+        {
             assert_eq!(name(text).as_deref(), Some("shop.acme.localhost"), "{text}");
         }
     }
 
     #[test]
     fn what_is_no_host_is_malformed_and_what_is_no_name_is_unknown() {
-        for text in ["", ":80", ".", "a..b", ".a", "a b", "a/b", "user@a", "a:b", "a:80:80", "a:999999", "a:+80", "é.de", "a\\b", "[::1", "[zz]", "[::1]x", "a,b"] {
+        for text in [
+            "", ":80", ".", "a..b", ".a", "a b", "a/b", "user@a", "a:b", "a:80:80", "a:999999", "a:+80", "é.de", "a\\b", "[::1", "[zz]",
+            "[::1]x", "a,b",
+        ] {
             assert_eq!(Authority::parse(text.as_bytes()), None, "{text}");
         }
         assert_eq!(Authority::parse(b"\xff"), None);

@@ -74,7 +74,11 @@ impl Backend {
 
     /// Whether `status` describes this very backend.
     pub(crate) fn is(&self, status: &model::InstanceStatus, address: SocketAddr) -> bool {
-        self.id == status.id && self.address == address && self.since == status.since && self.release == status.release && self.zone == status.zone
+        self.id == status.id
+            && self.address == address
+            && self.since == status.since
+            && self.release == status.release
+            && self.zone == status.zone
     }
 
     /// What is in flight to it.

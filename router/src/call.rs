@@ -11,8 +11,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{Method, StatusCode};
 use tokio::net::TcpStream;
 
-use crate::backend::Backend;
 use crate::answer::{self, Answer, BadAnswer};
+use crate::backend::Backend;
 use crate::sender::{SendFault, Sender};
 use crate::worker::Worker;
 
@@ -56,7 +56,7 @@ impl Call {
 
     /// More bytes; empty: the app has ended its side.
     pub(crate) fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<Bytes>> {
-        self.worker.arena.poll_read(cx, &self.stream)
+        self.worker.arena.poll_read(cx, &mut self.stream)
     }
 
     /// Sends the request and waits for the head of the final answer.

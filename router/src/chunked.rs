@@ -90,7 +90,9 @@ impl Chunked {
                     None => return Err(BadChunk),
                 },
                 State::Extension { .. } if byte == b'\r' => State::SizeEnd,
-                State::Extension { len } if len < MAX_EXTENSION && (byte == b'\t' || (byte >= b' ' && byte != 0x7f)) => State::Extension { len: len + 1 },
+                State::Extension { len } if len < MAX_EXTENSION && (byte == b'\t' || (byte >= b' ' && byte != 0x7f)) => {
+                    State::Extension { len: len + 1 }
+                }
                 State::Extension { .. } => return Err(BadChunk),
                 State::SizeEnd if byte != b'\n' => return Err(BadChunk),
                 State::SizeEnd if self.left == 0 => State::Trailer { line: 0 },
@@ -169,8 +171,24 @@ mod tests {
     #[test]
     fn broken_framing_is_refused() {
         for bad in [
-            "5\nhello\r\n0\r\n\r\n", "5\r\nhello\n0\r\n\r\n", "5\r\nhelloX\r\n0\r\n\r\n", "-5\r\n", "+5\r\n", "0x5\r\n", " 5\r\n", "5 \r\n", "\r\n", ";x\r\n",
-            "10000000000000000\r\n", "ffffffffffffffff0\r\n", "00000000000000005\r\n", "5\r\r\n", "5;a\nb\r\n", "0\r\nbad trailer\r\n\r\n", "0\r\nA: b\n\r\n", "0\r\n\n",
+            "5\nhello\r\n0\r\n\r\n",
+            "5\r\nhello\n0\r\n\r\n",
+            "5\r\nhelloX\r\n0\r\n\r\n",
+            "-5\r\n",
+            "+5\r\n",
+            "0x5\r\n",
+            " 5\r\n",
+            "5 \r\n",
+            "\r\n",
+            ";x\r\n",
+            "10000000000000000\r\n",
+            "ffffffffffffffff0\r\n",
+            "00000000000000005\r\n",
+            "5\r\r\n",
+            "5;a\nb\r\n",
+            "0\r\nbad trailer\r\n\r\n",
+            "0\r\nA: b\n\r\n",
+            "0\r\n\n",
         ] {
             assert_eq!(decode([bad.as_bytes()]), Err(BadChunk), "{bad:?}");
         }

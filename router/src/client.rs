@@ -7,10 +7,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::task::{Context, Poll, ready};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_util::io::poll_read_buf;
 
 use crate::config::Times;
 use crate::strict::{Accepted, Fault};
@@ -38,7 +41,8 @@ pub(crate) enum Due {
 
 #[derive(Debug)]
 pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+    /// Borrowed for one call at a time.
+    pub(crate) stream: RefCell<TcpStream>,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
     pub(crate) arrivals: RefCell<VecDeque<Arrival>>,
@@ -55,6 +59,8 @@ pub(crate) struct Client {
     pub(crate) body_fault: Cell<Option<Fault>>,
     /// The app did not switch protocols: the guard may read the next head.
     pub(crate) stays_http: Cell<bool>,
+    /// Wakes the guard out of its wait for that decision: what it needs may be in its hands already, and the socket silent.
+    pub(crate) waiting: RefCell<Option<Waker>>,
     /// The app has switched protocols.
     pub(crate) tunnel: RefCell<Option<Tunnel>>,
     /// The client may still be sending when the connection ends.
@@ -64,7 +70,7 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(stream: TcpStream, peer: SocketAddr, local: SocketAddr, now: Instant) -> Self {
         Self {
-            stream,
+            stream: RefCell::new(stream),
             peer,
             local,
             arrivals: RefCell::default(),
@@ -76,8 +82,17 @@ impl Client {
             slow: Cell::new(false),
             body_fault: Cell::new(None),
             stays_http: Cell::new(false),
+            waiting: RefCell::new(None),
             tunnel: RefCell::new(None),
             unread: Cell::new(false),
+        }
+    }
+
+    /// A WebSocket was asked for and refused: the connection goes on as before.
+    pub(crate) fn stay_http(&self) {
+        self.stays_http.set(true);
+        if let Some(waker) = self.waiting.take() {
+            waker.wake();
         }
     }
 
@@ -102,20 +117,22 @@ impl Client {
     }
 
     /// Reads into `buf`; 0: the client has ended its side.
-    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buf: &mut impl bytes::BufMut) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.stream.poll_read_ready(cx))?;
-            match self.stream.try_read_buf(buf) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
+    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, buf))?;
+        Poll::Ready(Ok(buf.filled().len() - before))
+    }
+
+    /// Reads to the end of `held`.
+    pub(crate) fn poll_read_more(&self, cx: &mut Context<'_>, held: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        poll_read_buf(Pin::new(&mut *self.stream.borrow_mut()), cx, held)
     }
 
     /// Writes some of `pieces`, and watches how long the client does not read.
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let stream = self.stream.borrow();
         loop {
-            match self.stream.poll_write_ready(cx) {
+            match stream.poll_write_ready(cx) {
                 Poll::Ready(ready) => ready?,
                 Poll::Pending => {
                     if self.stalled_since.get().is_none() {
@@ -124,7 +141,7 @@ impl Client {
                     return Poll::Pending;
                 }
             }
-            match self.stream.try_write_vectored(pieces) {
+            match stream.try_write_vectored(pieces) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => {
                     self.stalled_since.set(None);
@@ -137,6 +154,6 @@ impl Client {
     /// Tells the client that nothing more will come.
     pub(crate) fn end_write(&self) {
         // Fails only when the client is gone already, which is what it is for.
-        let _ = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Write);
+        let _ = rustix::net::shutdown(&*self.stream.borrow(), rustix::net::Shutdown::Write);
     }
 }

@@ -31,13 +31,16 @@ pub enum DrainState {
     Drained,
 }
 
+/// Backends of one instance, each with the first generation without it.
+type Departed = Vec<(u64, Arc<Backend>)>;
+
 /// The instances that left, of one router.
 #[derive(Debug)]
 pub struct Drains {
     /// The generation each worker has acknowledged.
     seen: Vec<AtomicU64>,
     acknowledged: watch::Sender<u64>,
-    leaving: Mutex<BTreeMap<InstanceId, Vec<(u64, Arc<Backend>)>>>,
+    leaving: Mutex<BTreeMap<InstanceId, Departed>>,
 }
 
 impl Drains {

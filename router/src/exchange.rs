@@ -57,7 +57,9 @@ pub(crate) async fn exchange(worker: Rc<Worker>, client: Rc<Client>, request: Re
             parts.uri.path().clone_into(&mut record.path);
             let websocket = accepted.websocket;
             let outcome = forward(&worker, &client, &parts, accepted, body, &mut record).await;
-            client.stays_http.set(websocket && !matches!(outcome, Ok(Outcome::Tunnel(..))));
+            if websocket && !matches!(outcome, Ok(Outcome::Tunnel(..))) {
+                client.stay_http();
+            }
             outcome
         }
         Err(fault) => Err(Refusal::Fault(fault)),
@@ -103,9 +105,16 @@ fn switch(client: &Client, answer: Answer, call: Call, record: Record) -> Respon
     response
 }
 
-async fn forward(worker: &Rc<Worker>, client: &Rc<Client>, parts: &Parts, accepted: Accepted, body: Incoming, record: &mut Record) -> Result<Outcome, Refusal> {
+async fn forward(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    parts: &Parts,
+    accepted: Accepted,
+    body: Incoming,
+    record: &mut Record,
+) -> Result<Outcome, Refusal> {
     let config = &worker.shared.config;
-    let trusted = config.trusted.contains(&client.peer.ip().to_canonical());
+    let trusted = config.trusted.contains(&client.peer.ip());
     let origin = Origin { peer: client.peer, local: client.local, trusted, id: record.id.as_str() };
     let head = worker.head(|out| forward::head(out, parts, &accepted, origin));
     let mut sender = Sender::new(head, accepted.framing, body);
@@ -154,7 +163,9 @@ async fn forward(worker: &Rc<Worker>, client: &Rc<Client>, parts: &Parts, accept
                         tracing::debug!(instance = %backend.id, %error, "bad answer");
                         return Err(Refusal::BadAnswer);
                     }
-                    Err(Stop::Call(CallFault::Broke)) => Failure::Broke { reused: call.reused, written: sender.written(), replayable: sender.is_replayable() },
+                    Err(Stop::Call(CallFault::Broke)) => {
+                        Failure::Broke { reused: call.reused, written: sender.written(), replayable: sender.is_replayable() }
+                    }
                 }
             }
         };
@@ -186,25 +197,26 @@ enum Stop {
 }
 
 /// Sends the request and waits for the head of the answer, as long as it may take.
-async fn converse(call: &mut Call, sender: &mut Sender, parts: &Parts, first_byte: Duration, client_body: Duration) -> Result<Answer, Stop> {
+async fn converse(
+    call: &mut Call,
+    sender: &mut Sender,
+    parts: &Parts,
+    first_byte: Duration,
+    client_body: Duration,
+) -> Result<Answer, Stop> {
     let mut moves = sender.moves();
     let mut timer = pin!(sleep_until(TokioInstant::now() + first_byte));
     poll_fn(|cx| {
         if let Poll::Ready(result) = call.poll_head(cx, sender, &parts.method) {
             return Poll::Ready(result.map_err(Stop::Call));
         }
-        loop {
-            if sender.moves() != moves {
-                // Time counts from when something last moved.
-                moves = sender.moves();
-                let limit = if sender.waits_for_client() { client_body } else { first_byte };
-                timer.as_mut().reset(TokioInstant::now() + limit);
-            }
-            if timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            return Poll::Ready(Err(Stop::Page(if sender.waits_for_client() { Refusal::SlowBody } else { Refusal::Late })));
+        if sender.moves() != moves {
+            // Time counts from when something last moved.
+            moves = sender.moves();
+            let limit = if sender.waits_for_client() { client_body } else { first_byte };
+            timer.as_mut().reset(TokioInstant::now() + limit);
         }
+        timer.as_mut().poll(cx).map(|()| Err(Stop::Page(if sender.waits_for_client() { Refusal::SlowBody } else { Refusal::Late })))
     })
     .await
 }
@@ -260,7 +272,8 @@ async fn left_early(client: &Client) {
     loop {
         often.tick().await;
         let ready = poll_fn(|cx| {
-            let mut readable = pin!(client.stream.ready(tokio::io::Interest::READABLE));
+            let stream = client.stream.borrow();
+            let mut readable = pin!(stream.ready(tokio::io::Interest::READABLE));
             Poll::Ready(match readable.as_mut().poll(cx) {
                 Poll::Ready(Ok(ready)) => ready.is_read_closed(),
                 Poll::Ready(Err(_)) => true,

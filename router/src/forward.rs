@@ -26,9 +26,30 @@ pub struct Origin<'a> {
 
 /// Headers that we write or that hold for one connection; none of them is copied.
 const OURS: &[&str] = &[
-    "connection", "content-length", "expect", "forwarded", "host", "http2-settings", "keep-alive", "proxy", "proxy-authenticate",
-    "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "x-forwarded-for", "x-forwarded-host",
-    "x-forwarded-port", "x-forwarded-proto", "x-forwarded-server", "x-forwarded-ssl", "x-forwarded-prefix", "x-real-ip", "x-request-id",
+    "connection",
+    "content-length",
+    "expect",
+    "forwarded",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-forwarded-ssl",
+    "x-forwarded-prefix",
+    "x-real-ip",
+    "x-request-id",
 ];
 
 /// Headers that end to end security or meaning hangs on: naming them in `Connection` does not take them out.
@@ -45,7 +66,13 @@ pub fn head(out: &mut Vec<u8>, parts: &Parts, accepted: &Accepted, origin: Origi
     }
     out.extend_from_slice(b"\r\n");
 
-    let named: Vec<&[u8]> = parts.headers.get_all(header::CONNECTION).iter().flat_map(|list| list.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii).collect();
+    let named: Vec<&[u8]> = parts
+        .headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|list| list.as_bytes().split(|b| *b == b','))
+        .map(<[u8]>::trim_ascii)
+        .collect();
     for (name, value) in &parts.headers {
         if travels(name, &named) {
             field(out, name.as_str(), value.as_bytes());
@@ -68,7 +95,7 @@ pub fn head(out: &mut Vec<u8>, parts: &Parts, accepted: &Accepted, origin: Origi
 
 fn forwarded(out: &mut Vec<u8>, headers: &HeaderMap, accepted: &Accepted, origin: Origin<'_>) {
     let told = |name: &'static str| headers.get(name).filter(|_| origin.trusted);
-    let address = origin.peer.ip().to_canonical();
+    let address = origin.peer.ip();
     out.extend_from_slice(b"x-forwarded-for: ");
     if origin.trusted {
         for earlier in headers.get_all("x-forwarded-for") {
@@ -139,7 +166,12 @@ mod tests {
             request = request.header(name, value);
         }
         let (parts, ()) = request.body(()).expect("a request").into_parts();
-        let origin = Origin { peer: "10.0.0.9:4000".parse().expect("an address"), local: "10.0.0.1:8080".parse().expect("an address"), trusted, id: "r1" };
+        let origin = Origin {
+            peer: "10.0.0.9:4000".parse().expect("an address"),
+            local: "10.0.0.1:8080".parse().expect("an address"),
+            trusted,
+            id: "r1",
+        };
         let mut out = Vec::new();
         head(&mut out, &parts, &accepted, origin);
         String::from_utf8(out).expect("text")
@@ -157,15 +189,50 @@ mod tests {
     #[test]
     fn nobody_speaks_in_our_name() {
         let lines = [
-            "POST http://a.b/x HTTP/1.1", "Host: a.b", "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil", "X-Forwarded-Port: 1", "Forwarded: for=1.2.3.4",
-            "X-Real-IP: 1.2.3.4", "X-Request-Id: mine", "X_Forwarded_For: 1.2.3.4", "X_Real-IP: 1.2.3.4", "Content_Length: 5", "Proxy: evil", "Authorization: secret", "Content-Length: 3",
-            "Connection: X-Forwarded-For, Authorization, X-Hop, x-request-id", "X-Hop: 1", "TE: gzip, trailers", "Upgrade: h2c", "HTTP2-Settings: x", "Expect: 100-continue", "Keep-Alive: 5", "X-Own: 1", "my_own: 1",
+            "POST http://a.b/x HTTP/1.1",
+            "Host: a.b",
+            "X-Forwarded-For: 1.2.3.4",
+            "X-Forwarded-Proto: https",
+            "X-Forwarded-Host: evil",
+            "X-Forwarded-Port: 1",
+            "Forwarded: for=1.2.3.4",
+            "X-Real-IP: 1.2.3.4",
+            "X-Request-Id: mine",
+            "X_Forwarded_For: 1.2.3.4",
+            "X_Real-IP: 1.2.3.4",
+            "Content_Length: 5",
+            "Proxy: evil",
+            "Authorization: secret",
+            "Content-Length: 3",
+            "Connection: X-Forwarded-For, Authorization, X-Hop, x-request-id",
+            "X-Hop: 1",
+            "TE: gzip, trailers",
+            "Upgrade: h2c",
+            "HTTP2-Settings: x",
+            "Expect: 100-continue",
+            "Keep-Alive: 5",
+            "X-Own: 1",
+            "my_own: 1",
         ];
         let head = forwarded_head(&lines, false);
         let names: Vec<_> = head.lines().skip(1).filter_map(|line| line.split_once(": ")).map(|(name, _)| name).collect();
         assert_eq!(
             names,
-            ["host", "authorization", "x-own", "my_own", "content-length", "connection", "te", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip", "x-request-id"]
+            [
+                "host",
+                "authorization",
+                "x-own",
+                "my_own",
+                "content-length",
+                "connection",
+                "te",
+                "x-forwarded-for",
+                "x-forwarded-proto",
+                "x-forwarded-host",
+                "x-forwarded-port",
+                "x-real-ip",
+                "x-request-id"
+            ]
         );
         assert!(head.starts_with("POST /x HTTP/1.1\r\n"), "{head}");
         assert!(!head.contains("1.2.3.4") && !head.contains("evil") && !head.contains("mine") && !head.contains("h2c"), "{head}");
@@ -179,7 +246,8 @@ mod tests {
 
     #[test]
     fn a_websocket_keeps_its_upgrade() {
-        let head = forwarded_head(&["GET /ws HTTP/1.1", "Host: a.b", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: x"], false);
+        let head =
+            forwarded_head(&["GET /ws HTTP/1.1", "Host: a.b", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: x"], false);
         assert!(head.contains("sec-websocket-key: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n"), "{head}");
     }
 }

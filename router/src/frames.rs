@@ -26,7 +26,7 @@ impl Frames {
     }
 
     /// Goes on to the end of the present frame; none when it ends later. 0: a frame has just ended, or none has begun.
-    pub fn to_boundary(&mut self, bytes: &[u8]) -> Option<usize> {
+    pub fn finish_frame(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = 0;
         while !self.is_between() {
             if at == bytes.len() {
@@ -102,7 +102,7 @@ mod tests {
                 let mut copy = frames.clone();
                 let next = ends.iter().find(|end| **end >= at).copied().expect("the last end is the length");
                 let expected = (next <= at + piece.len()).then(|| next - at);
-                prop_assert_eq!(copy.to_boundary(piece), expected);
+                prop_assert_eq!(copy.finish_frame(piece), expected);
                 frames.pass(piece);
                 at += piece.len();
                 prop_assert_eq!(frames.is_between(), ends.contains(&at));

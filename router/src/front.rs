@@ -89,7 +89,7 @@ async fn linger(worker: &Worker, client: &Client) {
     let mut left = LINGER_BYTES;
     let drained = poll_fn(|cx| {
         loop {
-            match worker.arena.poll_read(cx, &client.stream) {
+            match worker.arena.poll_read(cx, &mut client.stream.borrow_mut()) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(bytes)) if !bytes.is_empty() && bytes.len() < left => left -= bytes.len(),
                 Poll::Ready(_) => return Poll::Ready(()),

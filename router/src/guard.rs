@@ -188,11 +188,12 @@ impl AsyncRead for Guard {
                 }
                 Reading::Waiting if me.client.stays_http.take() => me.reading = Reading::Head(HeadEnd::default()),
                 Reading::Waiting => {
+                    me.client.waiting.replace(Some(cx.waker().clone()));
                     // Read on only to notice that the client leaves.
                     if me.held.len() >= MAX_WAITING {
                         return Poll::Pending;
                     }
-                    if ready!(me.client.poll_read(cx, &mut me.held))? == 0 {
+                    if ready!(me.client.poll_read_more(cx, &mut me.held))? == 0 {
                         return Poll::Ready(Ok(()));
                     }
                     continue;

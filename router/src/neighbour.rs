@@ -8,7 +8,11 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
 /// Idle connections kept per worker and instance.
-pub(crate) const MAX_IDLE: usize = 8;
+const MAX_IDLE: usize = 8;
+/// While many requests are in flight at once, more may be idle for a moment, or every second request would have to connect.
+const MAX_IDLE_BUSY: usize = 64;
+/// How long that moment is.
+const BUSY: Duration = Duration::from_millis(500);
 /// Connects that fail in a row before the instance is avoided.
 const EJECT_AFTER: u32 = 3;
 /// The first time of avoidance; each further one doubles it.
@@ -108,14 +112,18 @@ impl Neighbour {
 
     /// Keeps a connection for the next request.
     pub(crate) fn checkin(&mut self, stream: TcpStream, now: Instant) {
-        if self.idle.len() < MAX_IDLE {
+        if self.idle.len() < MAX_IDLE_BUSY {
             self.idle.push((stream, now));
         }
     }
 
-    /// Drops connections that were idle for too long.
+    /// Drops connections that were idle for too long, the oldest first: which are at the front, for the last one in is the
+    /// first one out.
     pub(crate) fn sweep(&mut self, now: Instant, max_idle: Duration) {
-        self.idle.retain(|(_, since)| now.saturating_duration_since(*since) < max_idle);
+        let old = |limit| self.idle.iter().take_while(|(_, since)| now.saturating_duration_since(*since) >= limit).count();
+        let surplus = self.idle.len().saturating_sub(MAX_IDLE).min(old(BUSY));
+        let drop = old(max_idle).max(surplus);
+        self.idle.drain(..drop);
     }
 }
 

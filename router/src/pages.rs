@@ -48,7 +48,9 @@ impl Refusal {
         match self {
             Self::Fault(fault) => StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_REQUEST),
             Self::UnknownHost => StatusCode::NOT_FOUND,
-            Self::Maintenance | Self::Stopped | Self::NoInstance | Self::Down | Self::Paused | Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Maintenance | Self::Stopped | Self::NoInstance | Self::Down | Self::Paused | Self::Full => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Unreachable | Self::BadAnswer => StatusCode::BAD_GATEWAY,
             Self::Late => StatusCode::GATEWAY_TIMEOUT,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
@@ -97,13 +99,22 @@ impl Refusal {
                 };
                 return (heading, format!("The request was refused: {fault}."));
             }
-            Self::UnknownHost => ("No app here", "No app has this host name. Check the address; if the app is yours, look at its host names."),
+            Self::UnknownHost => {
+                ("No app here", "No app has this host name. Check the address; if the app is yours, look at its host names.")
+            }
             Self::Maintenance => ("Down for maintenance", "This app is being worked on. Please come back in a little while."),
-            Self::Stopped => ("App stopped", "This app is stopped: it has no running instance. Its owner can start it again by scaling it up."),
-            Self::NoInstance => ("App starting", "This app has no instance that is ready. It may be starting; please try again in a few seconds."),
+            Self::Stopped => {
+                ("App stopped", "This app is stopped: it has no running instance. Its owner can start it again by scaling it up.")
+            }
+            Self::NoInstance => {
+                ("App starting", "This app has no instance that is ready. It may be starting; please try again in a few seconds.")
+            }
             Self::Down => ("App down", "This app keeps failing to start. Its owner finds the reason in its logs."),
             Self::Paused => ("App paused", "This app is paused for a moment. Please try again in a few seconds."),
-            Self::Full => ("Too many requests are waiting", "This app is not ready, and too many requests wait for it already. Please try again in a few seconds."),
+            Self::Full => (
+                "Too many requests are waiting",
+                "This app is not ready, and too many requests wait for it already. Please try again in a few seconds.",
+            ),
             Self::Unreachable => ("App unreachable", "The app did not accept the request, or broke the connection before it answered."),
             Self::BadAnswer => ("Bad answer", "The app gave an answer that is not valid HTTP."),
             Self::Late => ("App too slow", "The app did not begin to answer in time."),

@@ -78,7 +78,15 @@ impl Line<'_> {
     /// Writes the line in logfmt.
     pub fn write(&self, out: &mut Vec<u8>) {
         let mut print = |text: std::fmt::Arguments<'_>| out.write_fmt(text).expect("writing to memory can not fail");
-        print(format_args!("at={} id={} method={} host={} path=\"{}\" status={}", self.at, self.id, self.method, Escaped(self.host), Escaped(self.path), self.status));
+        print(format_args!(
+            "at={} id={} method={} host={} path=\"{}\" status={}",
+            self.at,
+            self.id,
+            self.method,
+            Escaped(self.host),
+            Escaped(self.path),
+            self.status
+        ));
         print(format_args!(" bytes_in={} bytes={}", self.bytes.0, self.bytes.1));
         if let Some(tenant) = self.tenant {
             print(format_args!(" tenant={tenant}"));
@@ -200,6 +208,7 @@ impl Record {
     fn write(&self, now: Instant) {
         let Self { rule, backend, .. } = self;
         let duration = now.saturating_duration_since(self.arrived);
+        self.worker.meter().request(self.status, duration, self.retries, (self.received, self.sent), self.code.is_some());
         self.worker.log(duration, |at, out| {
             let app = match (rule, backend) {
                 (Some(rule), Some(backend)) => {

@@ -45,14 +45,14 @@ pub(crate) enum Reply {
     /// None: the head says it all.
     Empty,
     /// A page of ours.
-    Page(Option<Bytes>, #[expect(dead_code, reason = "its drop writes the access line")] Record),
+    Page(Option<Bytes>, #[expect(dead_code, reason = "its drop writes the access line")] Box<Record>),
     /// What the app sends.
     Relay(Box<Relay>),
 }
 
 impl Reply {
     pub(crate) fn page(body: Bytes, record: Record) -> Self {
-        Self::Page(Some(body), record)
+        Self::Page(Some(body), Box::new(record))
     }
 }
 
@@ -195,7 +195,8 @@ fn trailers(lines: &[u8]) -> Option<HeaderMap> {
     let mut trailers = HeaderMap::new();
     for field in fields.iter() {
         let (Ok(name), Ok(value)) = (HeaderName::from_bytes(field.name.as_bytes()), HeaderValue::from_bytes(field.value)) else { continue };
-        let framing = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::TRAILER, header::CONNECTION, header::HOST, header::SET_COOKIE];
+        let framing =
+            [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::TRAILER, header::CONNECTION, header::HOST, header::SET_COOKIE];
         if !framing.contains(&name) {
             trailers.append(name, value);
         }

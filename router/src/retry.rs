@@ -102,7 +102,9 @@ mod tests {
             assert!(again(broke(true, 0, true), &method, none));
             assert!(!again(broke(false, 10, true), &method, none));
         }
-        for (method, expected) in [(Method::GET, true), (Method::PUT, true), (Method::DELETE, true), (Method::POST, false), (Method::PATCH, false)] {
+        for (method, expected) in
+            [(Method::GET, true), (Method::PUT, true), (Method::DELETE, true), (Method::POST, false), (Method::PATCH, false)]
+        {
             assert_eq!(again(broke(true, 10, true), &method, none), expected, "{method}");
             assert!(!again(broke(true, 10, false), &method, none));
             assert!(!again(broke(true, 10, true), &method, Tries { connects: 0, breaks: 1 }));

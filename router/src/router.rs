@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use model::{AppEnv, Hostname, InstanceId};
@@ -18,6 +19,7 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::drain::{DrainState, Drains};
 use crate::front;
+use crate::meter::{Meter, Metrics};
 use crate::table::Table;
 use crate::trace::{Step, trace};
 use crate::worker::{Shared, Worker};
@@ -94,9 +96,12 @@ impl Handle {
         self.shared.drains.seen(generation).await;
     }
 
-    /// Access lines that were dropped because their writer did not keep up.
-    pub fn dropped_lines(&self) -> u64 {
-        self.shared.sink.as_ref().map_or(0, Sink::dropped)
+    /// What was counted since the start, over all workers.
+    pub fn metrics(&self) -> Metrics {
+        let mut metrics = Metrics::of(&self.shared.meters);
+        metrics.connections = self.shared.connections.load(Ordering::Relaxed);
+        metrics.dropped_lines = self.shared.sink.as_ref().map_or(0, Sink::dropped);
+        metrics
     }
 
     /// Which way a request for `host` would take.
@@ -113,6 +118,10 @@ impl Router {
         let mut addresses = Vec::new();
         for wanted in &config.listen {
             let failed = |source| BindError::Listen { address: *wanted, source };
+            if wanted.port() != 0 {
+                // Shared ports would let a second router take half of the connections in silence.
+                socket(*wanted, false).map_err(failed)?;
+            }
             let mut address = *wanted;
             for listeners in &mut listeners {
                 let listener = listen(address).map_err(failed)?;
@@ -126,7 +135,15 @@ impl Router {
             Some(log) => Sink::start(log).map(|(sink, writer)| (Some(sink), Some(writer))).map_err(BindError::Thread)?,
             None => (None, None),
         };
-        let shared = Shared { config, table: arc_swap::ArcSwap::default(), drains: Drains::new(workers), held: Default::default(), sink };
+        let shared = Shared {
+            config,
+            table: arc_swap::ArcSwap::default(),
+            drains: Drains::new(workers),
+            held: Default::default(),
+            sink,
+            meters: (0..workers).map(|_| Meter::default()).collect(),
+            connections: AtomicU64::new(0),
+        };
         let handle = Handle { shared: Arc::new(shared), changed: Arc::new(watch::Sender::new(0)) };
         Ok(Self { addresses, listeners, handle, writer })
     }
@@ -179,34 +196,46 @@ impl Router {
 
 /// A listener that shares its port with those of the other workers.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
-    sockopt::set_socket_reuseport(&socket, true)?;
-    rustix::net::bind(&socket, &address)?;
+    let socket = socket(address, true)?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(TcpListener::from(socket))
 }
 
+fn socket(address: SocketAddr, shared: bool) -> io::Result<std::os::fd::OwnedFd> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    sockopt::set_socket_reuseport(&socket, shared)?;
+    rustix::net::bind(&socket, &address)?;
+    Ok(socket)
+}
+
 /// One worker, on its own thread.
-fn work(number: usize, listeners: Vec<TcpListener>, shared: &Arc<Shared>, mut changed: watch::Receiver<u64>, shutdown: CancellationToken) -> io::Result<()> {
+fn work(
+    number: usize,
+    listeners: Vec<TcpListener>,
+    shared: &Arc<Shared>,
+    mut changed: watch::Receiver<u64>,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = LocalSet::new();
     local.block_on(&runtime, async {
-        let worker = Worker::new(Arc::clone(shared));
+        let worker = Worker::new(Arc::clone(shared), number);
         let closing = CancellationToken::new();
         let mut accepting = Vec::new();
         for listener in listeners {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             accepting.push(tokio::task::spawn_local(accept(Rc::clone(&worker), listener, closing.clone(), shutdown.clone())));
         }
+        // Tables that were swapped in before this worker listened for them.
+        shared.drains.acknowledge(number, worker.table_changed());
         let mut tick = tokio::time::interval(TICK);
         let mut deadline = None;
         loop {
             tokio::select! {
                 Ok(()) = changed.changed() => {
-                    changed.mark_unchanged();
                     shared.drains.acknowledge(number, worker.table_changed());
                 }
                 _ = tick.tick() => worker.tick(),
@@ -243,11 +272,12 @@ async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener, closing: 
                 // Small answers must not wait for acknowledgements; a socket that refuses the option works, only slower.
                 let _ = stream.set_nodelay(true);
                 let Ok(local) = stream.local_addr() else { continue };
+                // On a socket for both families, IPv4 peers come in IPv6 clothes.
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 let client = Rc::new(Client::new(stream, peer, local, Instant::now()));
-                worker.connections.set(worker.connections.get() + 1);
+                let counted = Counted::new(&worker);
                 let (worker, closing) = (Rc::clone(&worker), closing.clone());
                 tokio::task::spawn_local(async move {
-                    let counted = Counted(Rc::clone(&worker));
                     front::serve(worker, client, closing).await;
                     drop(counted);
                 });
@@ -262,11 +292,20 @@ async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener, closing: 
     }
 }
 
-/// Counts a connection out, also when its task panics.
+/// A connection that is counted, out as well when its task panics.
 struct Counted(Rc<Worker>);
+
+impl Counted {
+    fn new(worker: &Rc<Worker>) -> Self {
+        worker.connections.set(worker.connections.get() + 1);
+        worker.shared.connections.fetch_add(1, Ordering::Relaxed);
+        Self(Rc::clone(worker))
+    }
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.connections.set(self.0.connections.get() - 1);
+        self.0.shared.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }

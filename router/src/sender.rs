@@ -51,7 +51,19 @@ impl Sender {
     pub(crate) fn new(head: Bytes, framing: Framing, body: Incoming) -> Self {
         let queued = head.len();
         let body = (framing != Framing::None && framing != Framing::Length(0)).then_some(body);
-        Self { queue: VecDeque::from([head.clone()]), head, framing, body, queued, kept: Some(Vec::new()), kept_len: 0, written: 0, received: 0, waits_for_client: false, moves: 0 }
+        Self {
+            queue: VecDeque::from([head.clone()]),
+            head,
+            framing,
+            body,
+            queued,
+            kept: Some(Vec::new()),
+            kept_len: 0,
+            written: 0,
+            received: 0,
+            waits_for_client: false,
+            moves: 0,
+        }
     }
 
     /// Whether the whole request was written.

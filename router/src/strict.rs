@@ -227,7 +227,8 @@ fn names_version(head: &[u8]) -> bool {
     let line = head.split(|b| *b == b'\r').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
     let mut words = line.trim_ascii().split(|b| *b == b' ');
     let version = words.nth(2).unwrap_or_default();
-    words.next().is_none() && matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
+    words.next().is_none()
+        && matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
 /// Checks the target; gives the authority when it is in absolute form.
@@ -334,7 +335,9 @@ mod tests {
         assert_eq!(verdict(&["POST / HTTP/1.1", "Host: a", "content-length: 12"]).expect("ordinary").framing, Framing::Length(12));
         assert_eq!(verdict(&["POST / HTTP/1.1", "Host: a", "transfer-encoding: Chunked"]).expect("ordinary").framing, Framing::Chunked);
         assert!(verdict(&["OPTIONS * HTTP/1.1", "Host: a"]).is_ok());
-        assert!(verdict(&["GET / HTTP/1.1", "Host: a", "Connection: keep-alive, Upgrade", "Upgrade: WebSocket"]).expect("ordinary").websocket);
+        assert!(
+            verdict(&["GET / HTTP/1.1", "Host: a", "Connection: keep-alive, Upgrade", "Upgrade: WebSocket"]).expect("ordinary").websocket
+        );
         assert!(!verdict(&["GET / HTTP/1.1", "Host: a", "Connection: upgrade", "Upgrade: h2c"]).expect("ordinary").websocket);
         assert!(!verdict(&["GET / HTTP/1.1", "Host: a", "Upgrade: websocket"]).expect("ordinary").websocket);
     }

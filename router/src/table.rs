@@ -122,6 +122,12 @@ impl Table {
         self.pools[self.shard(app)].get(app)
     }
 
+    /// Whether it says the same as `other`, from which it was made.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same_rules = self.rules.iter().zip(&other.rules).all(|(a, b)| Arc::ptr_eq(a, b));
+        same_rules && self.pools.iter().zip(&other.pools).all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+
     /// How many host names it has.
     pub fn hosts(&self) -> usize {
         self.rules.iter().map(|shard| shard.len()).sum()
@@ -165,7 +171,8 @@ impl Table {
     /// Backends of this table that `next` has no more.
     pub fn departed(&self, next: &Self) -> Vec<Arc<Backend>> {
         let changed = self.pools.iter().zip(&next.pools).filter(|(old, new)| !Arc::ptr_eq(old, new));
-        let gone_from = |new: Option<&Arc<Pool>>, backend: &Backend| new.is_none_or(|pool| !pool.backends.iter().any(|one| one.key == backend.key));
+        let gone_from =
+            |new: Option<&Arc<Pool>>, backend: &Backend| new.is_none_or(|pool| !pool.backends.iter().any(|one| one.key == backend.key));
         changed
             .flat_map(|(old, _)| old.values())
             .flat_map(|pool| pool.backends.iter().filter(|backend| gone_from(next.pool(&pool.app), backend)))
@@ -210,7 +217,9 @@ impl Table {
         backends.sort_by(|a, b| a.id.cmp(&b.id));
         let prospect = prospect(!backends.is_empty(), instances);
         let same = |old: &Pool| {
-            old.prospect == prospect && old.backends.len() == backends.len() && old.backends.iter().zip(&backends).all(|(a, b)| a.key == b.key)
+            old.prospect == prospect
+                && old.backends.len() == backends.len()
+                && old.backends.iter().zip(&backends).all(|(a, b)| a.key == b.key)
         };
         match old {
             Some(old) if same(&old) => old,
@@ -260,7 +269,12 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn route(host: &str, app: &str) -> Route {
-        Route { hostname: host.parse().expect("a host name"), app: app.parse().expect("an app"), state: RouteState::Ready, first_byte_s: 30 }
+        Route {
+            hostname: host.parse().expect("a host name"),
+            app: app.parse().expect("an app"),
+            state: RouteState::Ready,
+            first_byte_s: 30,
+        }
     }
 
     fn id(n: usize) -> String {
@@ -291,7 +305,7 @@ pub(crate) mod tests {
         let app = "acme/shop/prod".parse().expect("an app");
         let lease = first.pool(&app).expect("a pool").backends[0].lease();
         let same = table(&routes, &[status(&id(1), "acme/shop/prod", 1)], &first);
-        assert!(Arc::ptr_eq(same.pool(&app).expect("a pool"), first.pool(&app).expect("a pool")));
+        assert!(Arc::ptr_eq(same.pool(&app).expect("a pool"), first.pool(&app).expect("a pool")) && same.is_same(&first));
         let moved = table(&routes, &[status(&id(1), "acme/shop/prod", 2)], &same);
         let backend = &moved.pool(&app).expect("a pool").backends[0];
         assert_ne!(backend.key, lease.backend().key);

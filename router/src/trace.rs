@@ -56,10 +56,16 @@ mod tests {
     #[test]
     fn the_way_of_a_request() {
         let made = table(&[route("shop.localhost", "acme/shop/prod")], &[status("i-0000000001", "acme/shop/prod", 80)], &Table::default());
-        let say = |host: &str| trace(&made, &host.parse().expect("a host name"), &Times::default()).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let say = |host: &str| {
+            trace(&made, &host.parse().expect("a host name"), &Times::default()).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
         assert_eq!(
             say("shop.localhost"),
-            ["shop.localhost leads to acme/shop/prod, which is ready", "the gate is open", "it may go to i-0000000001 at 127.0.0.1:80, with 0 in flight"]
+            [
+                "shop.localhost leads to acme/shop/prod, which is ready",
+                "the gate is open",
+                "it may go to i-0000000001 at 127.0.0.1:80, with 0 in flight"
+            ]
         );
         assert_eq!(say("other.localhost"), ["no rule has the host name other.localhost: 404"]);
     }

@@ -23,7 +23,7 @@ use crate::record::{End, Record};
 use crate::worker::Worker;
 
 /// How long one side may linger after the other has ended, or after it was told to go.
-const LINGER: Duration = Duration::from_secs(5);
+const LINGER: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(crate) struct Tunnel {
@@ -47,7 +47,14 @@ struct Way {
 
 impl Way {
     /// Moves what can be moved; true: something did.
-    fn go(&mut self, cx: &mut Context<'_>, arena: &Arena, from: &TcpStream, to: &TcpStream, close: Option<&'static [u8]>) -> io::Result<bool> {
+    fn go(
+        &mut self,
+        cx: &mut Context<'_>,
+        arena: &Arena,
+        from: &mut TcpStream,
+        to: &TcpStream,
+        close: Option<&'static [u8]>,
+    ) -> io::Result<bool> {
         let mut moved = false;
         loop {
             if let (Some(frame), false, true) = (close, self.closing, self.pending.is_empty() && self.frames.is_between()) {
@@ -88,7 +95,7 @@ impl Way {
     /// Queues what was read; when the tunnel is to end, only up to the end of the present frame.
     fn take(&mut self, more: Bytes, ending: bool) {
         let mut copy = self.frames.clone();
-        match copy.to_boundary(&more).filter(|_| ending) {
+        match copy.finish_frame(&more).filter(|_| ending) {
             Some(at) => {
                 self.frames = copy;
                 self.pending = more.slice(..at);
@@ -126,8 +133,9 @@ impl Tunnel {
                 }
                 let now = Instant::now();
                 told |= close_at.is_some_and(|at: Instant| at <= now);
-                let moved_up = up.go(cx, &worker.arena, &client.stream, &call.stream, told.then_some(GOING_AWAY_MASKED))?;
-                let moved_down = down.go(cx, &worker.arena, &call.stream, &client.stream, told.then_some(GOING_AWAY))?;
+                let moved_up =
+                    up.go(cx, &worker.arena, &mut client.stream.borrow_mut(), &call.stream, told.then_some(GOING_AWAY_MASKED))?;
+                let moved_down = down.go(cx, &worker.arena, &mut call.stream, &client.stream.borrow(), told.then_some(GOING_AWAY))?;
                 if moved_up || moved_down {
                     last = now;
                 }
@@ -137,7 +145,8 @@ impl Tunnel {
                 if up.ended || down.ended || told {
                     end_at.get_or_insert(now + LINGER);
                 }
-                let next = [Some(last + times.quiet), close_at.filter(|_| !told), end_at].into_iter().flatten().min().expect("one is always set");
+                let next =
+                    [Some(last + times.quiet), close_at.filter(|_| !told), end_at].into_iter().flatten().min().expect("one is always set");
                 if next <= now && (end_at.is_some_and(|at| at <= now) || last + times.quiet <= now) {
                     return Poll::Ready(Ok(()));
                 }

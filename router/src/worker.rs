@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::{ArcSwap, Guard};
@@ -23,6 +24,7 @@ use crate::chance::Xorshift;
 use crate::config::Config;
 use crate::drain::Drains;
 use crate::gate::{self, Gates, Held, Verdict};
+use crate::meter::Meter;
 use crate::neighbour::Neighbour;
 use crate::record::RequestId;
 use crate::retry::Budget;
@@ -36,6 +38,10 @@ pub(crate) struct Shared {
     pub(crate) drains: Drains,
     pub(crate) held: Held,
     pub(crate) sink: Option<Sink>,
+    /// One per worker.
+    pub(crate) meters: Vec<Meter>,
+    /// Client connections that are open, over all workers.
+    pub(crate) connections: AtomicU64,
 }
 
 /// Backend keys are small numbers that nobody outside chooses: they are their own hash.
@@ -56,13 +62,17 @@ impl Hasher for KeyHasher {
     }
 }
 
+/// By the key of the backend.
+type Neighbours = HashMap<u64, (Arc<Backend>, Neighbour), BuildHasherDefault<KeyHasher>>;
+
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
+    number: usize,
     pub(crate) arena: Arena,
     pub(crate) gates: Gates,
     pub(crate) connections: Cell<usize>,
-    neighbours: RefCell<HashMap<u64, (Arc<Backend>, Neighbour), BuildHasherDefault<KeyHasher>>>,
+    neighbours: RefCell<Neighbours>,
     chance: RefCell<Xorshift>,
     budget: RefCell<Budget>,
     buffer: RefCell<Buffer>,
@@ -72,10 +82,11 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(shared: Arc<Shared>) -> Rc<Self> {
+    pub(crate) fn new(shared: Arc<Shared>, number: usize) -> Rc<Self> {
         let buffer = RefCell::new(Buffer::new(shared.sink.clone()));
         Rc::new(Self {
             shared,
+            number,
             arena: Arena::default(),
             gates: Gates::default(),
             connections: Cell::new(0),
@@ -174,6 +185,11 @@ impl Worker {
         }
         arena.extend_from_slice(&text);
         arena.split().freeze()
+    }
+
+    /// Where this worker counts.
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.shared.meters[self.number]
     }
 
     /// Adds an access line.

@@ -45,7 +45,7 @@ pub struct Blocked {
     pub cause: Cause,
     /// The release of the instance that serves under this number meanwhile.
     pub serving: Option<ReleaseNumber>,
-    /// Whether instances that end now will make room without anybody doing something.
+    /// Whether room may come without anybody doing something: others are ending, or a rollout of it goes on.
     pub moving: bool,
 }
 
@@ -109,7 +109,10 @@ impl Blocked {
         };
         trouble
             .next(format!("ask for less memory than {} MB for `{}` in app.yaml", self.wants.memory_mb, self.process))
-            .next(format!("scale something down: slipway ps:scale {}=1 -a {}/{} -e {}", self.process, self.app.tenant, self.app.app, self.app.env))
+            .next(format!(
+                "scale something down: slipway ps:scale {}=1 -a {}/{} -e {}",
+                self.process, self.app.tenant, self.app.app, self.app.env
+            ))
             .next("ask the operator for another host")
     }
 }

@@ -45,7 +45,11 @@ pub(crate) struct Request<'a> {
     pub(crate) moving: bool,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    pub(crate) fn key(&self) -> (&'a AppEnv, &'a ProcessName) {
+        (&self.formation.app, self.process)
+    }
+
     pub(crate) fn assignment(&self, instance: InstanceId) -> Assignment {
         Assignment {
             instance,

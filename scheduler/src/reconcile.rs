@@ -1,6 +1,6 @@
 //! The planner: one snapshot in, one plan out. First what ends, then, in the room that leaves, what begins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{AppEnv, HostName, InstanceId, InstanceState, ProcessName, Resources, Time, ZoneName};
 
@@ -19,16 +19,25 @@ pub fn reconcile(snapshot: &Snapshot, now: Time, ids: &mut dyn FnMut() -> Instan
     let mut plan = Plan { look_again: look_again(snapshot, now), ..Plan::default() };
 
     let mut refused = Vec::new();
+    let mut arriving = BTreeSet::new();
     for request in requests {
         match request.wants.and_then(|wants| floor.place(&request.formation.app, request.process, &wants)) {
-            Some(host) => plan.place.push(Change { host: host.clone(), assignment: request.assignment(ids()) }),
+            Some(host) => {
+                plan.place.push(Change { host: host.clone(), assignment: request.assignment(ids()) });
+                if request.covered {
+                    arriving.insert(request.key());
+                }
+            }
             None => refused.push(request),
         }
     }
+    for request in &refused {
+        floor.clear(snapshot, request, &mut judged);
+    }
     let ending = judged.iter().any(|judged| judged.is_ending() && snapshot.hosts.contains_key(judged.member.host));
     for request in &refused {
-        let cleared = floor.clear(snapshot, request, &mut judged);
-        plan.blocked.push(floor.blocked(snapshot, request, &judged, ending || cleared));
+        let moving = ending || request.moving || arriving.contains(&request.key());
+        plan.blocked.push(floor.blocked(snapshot, request, &judged, moving));
     }
     plan.blocked.sort_by(|a, b| (&a.app, &a.process, a.ordinal).cmp(&(&b.app, &b.process, b.ordinal)));
 
@@ -91,8 +100,8 @@ impl<'a> Floor<'a> {
     }
 
     /// When nothing else makes room, the instance that would be replaced does, provided that it is known not to serve.
-    fn clear(&self, snapshot: &Snapshot, request: &Request<'_>, judged: &mut [Judged<'_>]) -> bool {
-        let Some((wants, old)) = request.wants.zip(request.replaces.map(|i| &mut judged[i])) else { return false };
+    fn clear(&self, snapshot: &Snapshot, request: &Request<'_>, judged: &mut [Judged<'_>]) {
+        let Some((wants, old)) = request.wants.zip(request.replaces.map(|i| &mut judged[i])) else { return };
         let failing = old.member.state.is_some_and(|state| state != InstanceState::Healthy);
         let assignment = old.member.assignment;
         let frees = snapshot.resources(&assignment.app, assignment.release, &assignment.process);
@@ -100,10 +109,9 @@ impl<'a> Floor<'a> {
         if failing && helps {
             old.verdict = old.member.end();
         }
-        failing && helps
     }
 
-    fn blocked(&self, snapshot: &Snapshot, request: &Request<'_>, judged: &[Judged<'_>], ending: bool) -> Blocked {
+    fn blocked(&self, snapshot: &Snapshot, request: &Request<'_>, judged: &[Judged<'_>], moving: bool) -> Blocked {
         let old = request.replaces.map(|i| &judged[i]);
         let serves = old.filter(|old| old.stays() && old.member.site != Site::Gone && old.member.may_serve());
         Blocked {
@@ -114,7 +122,7 @@ impl<'a> Floor<'a> {
             wants: request.wants.unwrap_or(Resources::INSTANCE),
             cause: request.wants.map_or(Cause::NoSpec, |wants| Cause::Hosts(self.refusals(snapshot, &wants))),
             serving: serves.map(|old| old.member.assignment.release),
-            moving: request.wants.is_some() && (ending || request.moving),
+            moving: moving && request.wants.is_some(),
         }
     }
 

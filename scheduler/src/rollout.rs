@@ -137,8 +137,7 @@ pub(crate) fn roll(members: &[Member<'_>], target: &Target) -> Rollout {
 
     for ordinal in 1..=target.count {
         let of_number = running.iter().copied().filter(|i| members[*i].assignment.ordinal == ordinal);
-        let (mut new, mut old): (Vec<usize>, Vec<usize>) =
-            of_number.partition(|i| members[*i].is_new(target));
+        let (mut new, mut old): (Vec<usize>, Vec<usize>) = of_number.partition(|i| members[*i].is_new(target));
         best_first(members, &mut new);
         best_first(members, &mut old);
         end_all(members, &mut verdicts, new.iter().skip(1));
@@ -147,7 +146,7 @@ pub(crate) fn roll(members: &[Member<'_>], target: &Target) -> Rollout {
         up &= healthy;
         match (new.first(), old.first()) {
             (None, replaces) => missing.push(Missing { ordinal, replaces: replaces.copied() }),
-            (Some(new), Some(_)) => moving |= members[*new].coming(),
+            (Some(new), Some(old)) => moving |= members[*new].coming() && members[*old].site != Site::Gone,
             (Some(_), None) => {}
         }
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
-use model::{AppEnv, Formation, Host, HostName, HostState, InstanceId, InstanceState, InstanceStatus, ProcessName, ReleaseNumber, Resources, Time};
+use model::{
+    AppEnv, Formation, Host, HostName, HostState, InstanceId, InstanceState, InstanceStatus, ProcessName, ReleaseNumber, Resources, Time,
+};
 use store::live::Fenced;
 
 use crate::config::Policy;

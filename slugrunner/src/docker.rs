@@ -101,8 +101,8 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
             cpu_period: Some(100_000),
             cpu_quota: Some(i64::from(spec.resources.cpu_millis) * 100),
             pids_limit: Some(i64::from(spec.resources.pids)),
-            // A limit above the engine's own is refused by the kernel, and not every engine may raise its own.
-            ulimits: Some(vec![ulimit("nofile", 10_000), ulimit("core", 0)]),
+            // Files: the engine's own limit stands, as raising it above the engine's is refused on some hosts.
+            ulimits: Some(vec![ulimit("core", 0)]),
             oom_score_adj: Some(500),
             // We copy the stream as it comes; the engine's own copy only has to bridge a restart of ours.
             log_config: Some(HostConfigLogConfig {

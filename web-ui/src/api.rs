@@ -163,7 +163,8 @@ mod tests {
             let operation = &document["paths"][path][method.as_str().to_lowercase()];
             assert!(operation["responses"]["default"].is_object(), "{method} {path} is not documented");
         }
-        let documented: usize = document["paths"].as_object().expect("paths").values().map(|item| item.as_object().expect("an item").len()).sum();
+        let documented: usize =
+            document["paths"].as_object().expect("paths").values().map(|item| item.as_object().expect("an item").len()).sum();
         assert_eq!(documented, ROUTES.len());
         let text = document.to_string();
         for reference in text.split("#/components/schemas/").skip(1) {

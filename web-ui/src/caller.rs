@@ -82,8 +82,10 @@ pub(crate) async fn find(State((web, door)): State<(Arc<Web>, Door)>, mut reques
             Err(problem) => return problem.into_response(),
         },
     };
-    request.extensions_mut().insert(caller);
-    next.run(request).await
+    request.extensions_mut().insert(caller.clone());
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(caller);
+    response
 }
 
 async fn of_network(web: &Web, headers: &HeaderMap, address: String) -> Result<Caller, Problem> {
@@ -95,6 +97,31 @@ async fn of_network(web: &Web, headers: &HeaderMap, address: String) -> Result<C
     };
     let identity = web.manager.identify_token(token, &format!("{channel} {address}")).await?;
     Ok(Caller { identity, proof, token: Some(token.to_owned()), address })
+}
+
+/// Ends when the caller may no longer read the logs of an app: signed out, out of the team, or the app is gone. A stream
+/// ends with it.
+pub(crate) async fn turned_away(web: Arc<Web>, caller: Caller, app: model::AppEnv) {
+    let Some(token) = caller.token else {
+        // Known by other means, for as long as the connection is there.
+        return std::future::pending().await;
+    };
+    let origin = caller.identity.map(|who| who.origin.0).unwrap_or_default();
+    let mut tick = tokio::time::interval(web.config.recheck);
+    tick.tick().await;
+    loop {
+        tick.tick().await;
+        let who = match web.manager.identify_token(&token, &origin).await {
+            Ok(Some(who)) => who,
+            Ok(None) => return,
+            // A database that is away takes nobody's right.
+            Err(_) => continue,
+        };
+        match web.manager.may_read_logs(&who, &app).await {
+            Err(trouble) if matches!(trouble.code, model::Code::NotAllowed | model::Code::UnknownApp) => return,
+            _ => {}
+        }
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

@@ -31,6 +31,7 @@ pub(crate) fn around(routes: Router<Arc<Web>>, web: Arc<Web>, door: Door) -> Rou
         .layer(middleware::from_fn(foreign_pages))
         .layer(middleware::from_fn_with_state((web.clone(), door), caller::find))
         .layer(middleware::from_fn_with_state(web.clone(), time_limit))
+        .layer(middleware::from_fn_with_state(web.clone(), pages::dress))
         .layer(middleware::from_fn_with_state(web.clone(), headers))
         .with_state(web)
 }
@@ -39,12 +40,12 @@ fn is_api(path: &str) -> bool {
     path.starts_with("/api/") || path == "/healthz"
 }
 
-async fn nothing(State(web): State<Arc<Web>>, request: Request) -> Response {
-    let trouble = no_such_path(request.uri().path());
-    if is_api(request.uri().path()) || request.extensions().get::<Caller>().is_some_and(|caller| caller.proof == Proof::Known) {
-        return Problem(trouble).into_response();
+async fn nothing(request: Request) -> Response {
+    let path = request.uri().path();
+    if is_api(path) || request.extensions().get::<Caller>().is_some_and(|caller| caller.proof == Proof::Known) {
+        return Problem(no_such_path(path)).into_response();
     }
-    pages::trouble(&web, request.extensions().get::<Caller>(), &trouble)
+    pages::nothing(path)
 }
 
 async fn not_that_method(request: Request) -> Response {

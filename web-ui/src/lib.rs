@@ -18,7 +18,6 @@ mod serve;
 mod sign_in_limit;
 mod streams;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,15 +36,15 @@ pub struct Config {
     pub https: bool,
     /// Seconds within which an answer must have begun; streams go on beyond it.
     pub request_timeout: Duration,
+    /// How often a stream asks whether whom it is for may still have it.
+    pub recheck: Duration,
     /// Connections at once; further ones wait.
     pub connections: usize,
-    /// Where the pages of error codes are (`docs/errors`), when they are installed; each code has a page without them too.
-    pub error_pages: Option<PathBuf>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { https: false, request_timeout: Duration::from_secs(30), connections: 1_024, error_pages: None }
+        Self { https: false, request_timeout: Duration::from_secs(30), recheck: Duration::from_secs(10), connections: 1_024 }
     }
 }
 
@@ -69,7 +68,7 @@ pub struct WebUi {
 impl WebUi {
     /// Over the manager, the logs of instances, and what is configured.
     pub fn new(manager: Arc<Manager>, logs: Arc<dyn Logs>, config: Config) -> Self {
-        let pages = pages::Pages::new(config.error_pages.as_deref());
+        let pages = pages::Pages::new();
         let sign_ins = sign_in_limit::SignIns::default();
         Self { web: Arc::new(Web { manager, logs, config, sign_ins, pages, stop: CancellationToken::new() }) }
     }

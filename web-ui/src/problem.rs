@@ -39,6 +39,8 @@ impl IntoResponse for Problem {
         let status = status(self.0.code);
         let body = serde_json::to_vec(&self.0).unwrap_or_default();
         let mut response = (status, body).into_response();
+        // Whoever draws pages makes one of it.
+        response.extensions_mut().insert(self.0);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {
@@ -56,5 +58,7 @@ pub(crate) fn no_such_path(path: &str) -> Trouble {
 
 /// What a request is answered that nobody may make without signing in.
 pub(crate) fn not_signed_in() -> Trouble {
-    Trouble::new(Code::NotSignedIn, "you are not signed in").why("The request carries no token, or one that has ended.").next("slipway login")
+    Trouble::new(Code::NotSignedIn, "you are not signed in")
+        .why("The request carries no token, or one that has ended.")
+        .next("slipway login")
 }

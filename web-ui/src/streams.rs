@@ -93,8 +93,9 @@ where
 }
 
 /// Pieces of a build log: all of it and what comes, or what there is now.
-pub(crate) fn build_log(web: &Web, log: Follow, follow: bool) -> Response {
-    answer("text/plain; charset=utf-8", pieces(log, follow).take_until(web.stop.clone().cancelled_owned()))
+pub(crate) fn build_log(web: &Web, log: Follow, follow: bool, until: impl Future<Output = ()> + Send + 'static) -> Response {
+    let pieces = pieces(log, follow).take_until(web.stop.clone().cancelled_owned()).take_until(Box::pin(until));
+    answer("text/plain; charset=utf-8", pieces)
 }
 
 /// The pieces of a log. Without `follow`, a piece that does not fill the reader's buffer is the end of what is there.

@@ -1,5 +1,7 @@
 //! What the tests of the builder share: a registry, sources from folders and from texts, a listener, the builder itself.
 
+#![allow(dead_code, reason = "each test binary uses its part")]
+
 mod registry;
 
 use std::collections::BTreeMap;
@@ -8,10 +10,10 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use buildstep::{Buildstep, Config, Limits, Registry};
+use buildstep::{Buildstep, Config, Limits, Login, Registry};
+use manager::Say;
 use manager::builder::{Builder, Job, Slug};
 use manager::source::{Entry, EntryKind, Source, TarStream};
-use manager::Say;
 use model::{Digest, Manifest, Trouble};
 use tokio_util::sync::CancellationToken;
 
@@ -32,10 +34,15 @@ impl Files {
 
     /// The files of an example.
     pub fn example(name: &str) -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name);
+        Self::folder(&format!("../examples/{name}"))
+    }
+
+    /// The files of a folder, relative to this crate.
+    pub fn folder(path: &str) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
         let mut files = Self::default();
         files.add(&root, "");
-        assert!(!files.0.is_empty(), "the example {name} is missing");
+        assert!(!files.0.is_empty(), "{path} is missing");
         files
     }
 
@@ -127,7 +134,7 @@ impl Bench {
     pub async fn new(app: &str, limits: Limits) -> Self {
         let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).try_init();
         let work = tempfile::tempdir().expect("a folder");
-        let registry = registry::start().await;
+        let registry = registry::address();
         let config = Config {
             work: work.path().to_path_buf(),
             network: "slipway-build-test".into(),
@@ -136,7 +143,12 @@ impl Bench {
             limits,
             ..Config::default()
         };
-        let builder = Buildstep::new(config, Registry::new(registry.clone(), None)).await.expect("a builder");
+        let builder = Buildstep::new(
+            config,
+            Registry::new(registry.clone(), Some(Login { username: registry::USER.into(), password: registry::PASSWORD.into() })),
+        )
+        .await
+        .expect("a builder");
         Self { builder: Arc::new(builder), registry, heard: Arc::default(), app: app.to_owned(), _work: work }
     }
 
@@ -168,25 +180,52 @@ impl Bench {
 
     /// Forgets the app's cache.
     pub async fn purge(&self) {
-        self.builder.purge_cache(&format!("testing/{}/dev", self.app).parse::<model::AppEnv>().expect("an app").app_ref()).await.expect("purged");
+        self.builder
+            .purge_cache(&format!("testing/{}/dev", self.app).parse::<model::AppEnv>().expect("an app").app_ref())
+            .await
+            .expect("purged");
     }
 
     /// Nothing of a build is left in the engine or in the work folder.
     pub fn assert_clean(&self, job: &Job) {
         let left = docker(&["ps", "--all", "--quiet", "--filter", &format!("label=slipway.build={}", job.build)]);
         assert_eq!(left, "", "a container of {} was left behind", job.build);
-        let files: Vec<PathBuf> = std::fs::read_dir(self._work.path()).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+        let files: Vec<PathBuf> =
+            std::fs::read_dir(self._work.path()).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
         assert!(files.is_empty(), "files were left behind: {files:?}");
     }
 
     /// Pulls an image and runs its main command; gives what `path` answers.
     pub async fn serve(&self, slug: &Slug) -> Running {
         let image = slug.image.pull_name(&self.registry);
-        docker(&["pull", "--quiet", &image]);
+        let login = tempfile::tempdir().expect("a folder");
+        let token =
+            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("{}:{}", registry::USER, registry::PASSWORD));
+        std::fs::write(login.path().join("config.json"), format!(r#"{{"auths":{{"{}":{{"auth":"{token}"}}}}}}"#, self.registry))
+            .expect("written");
+        docker(&["--config", &login.path().display().to_string(), "pull", "--quiet", &image]);
         let command = &slug.processes[&model::ProcessName::web()];
         let container = docker(&[
-            "run", "--detach", "--init", "--label", "slipway.kind=build-test", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
-            "--env", "PORT=8123", "--publish", "127.0.0.1::8123", &image, "/bin/bash", "-c", command,
+            "run",
+            "--detach",
+            "--init",
+            "--label",
+            "slipway.kind=build-test",
+            "--read-only",
+            "--tmpfs",
+            "/tmp",
+            "--cap-drop",
+            "ALL",
+            "--security-opt",
+            "no-new-privileges",
+            "--env",
+            "PORT=8123",
+            "--publish",
+            "127.0.0.1::8123",
+            &image,
+            "/bin/bash",
+            "-c",
+            command,
         ]);
         let address = docker(&["port", &container, "8123"]).lines().next().expect("a port").to_owned();
         Running { container, image, address }
@@ -205,11 +244,19 @@ impl Running {
     pub async fn get(&self, path: &str) -> String {
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
         loop {
-            let output = Command::new("curl").args(["--silent", "--show-error", "--include", "--max-time", "5", &format!("http://{}{path}", self.address)]).output().expect("curl");
+            let output = Command::new("curl")
+                .args(["--silent", "--show-error", "--include", "--max-time", "5", &format!("http://{}{path}", self.address)])
+                .output()
+                .expect("curl");
             if output.status.success() {
                 return String::from_utf8_lossy(&output.stdout).into_owned();
             }
-            assert!(std::time::Instant::now() < deadline, "{path} did not answer: {}\n{}", String::from_utf8_lossy(&output.stderr), docker(&["logs", &self.container]));
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{path} did not answer: {}\n{}",
+                String::from_utf8_lossy(&output.stderr),
+                docker(&["logs", &self.container])
+            );
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     }

@@ -1,110 +1,58 @@
-//! The least of a registry that Docker and the builder need, in memory.
+//! The platform's own registry, one for all tests of this crate: what the stack stored once is there for the next test.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use model::Digest;
+use async_trait::async_trait;
+use registry::{Admission, Credentials, Doorkeeper, Grant, Registry};
+use tokio_util::sync::CancellationToken;
 
-#[derive(Default)]
-struct Store {
-    blobs: HashMap<String, Bytes>,
-    known: HashMap<(String, String), ()>,
-    uploads: HashMap<String, Vec<u8>>,
-    manifests: HashMap<(String, String), (String, Bytes)>,
-}
+/// The name that the tests show.
+pub const USER: &str = "builder";
+/// The password that goes with it.
+pub const PASSWORD: &str = "a test's password";
 
-/// Starts one; gives its host and port.
-pub async fn start() -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address").to_string();
-    let router = Router::new().fallback(handle).layer(DefaultBodyLimit::disable()).with_state(Arc::<Mutex<Store>>::default());
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    address
-}
+/// Lets the tests in and nobody else.
+struct Door;
 
-async fn handle(State(store): State<Arc<Mutex<Store>>>, request: Request) -> Response {
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
-    let query: HashMap<String, String> = request
-        .uri()
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .map(|(key, value)| (key.to_owned(), value.replace("%3A", ":").replace("%2F", "/")))
-        .collect();
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap_or_default();
-    let mut store = store.lock().expect("no handler panics");
-    let Some(rest) = path.strip_prefix("/v2/") else { return StatusCode::NOT_FOUND.into_response() };
-    if rest.is_empty() {
-        return StatusCode::OK.into_response();
-    }
-    if let Some((name, id)) = rest.split_once("/blobs/uploads/") {
-        return upload(&mut store, &method, name, id, &query, &body);
-    }
-    if let Some((name, digest)) = rest.split_once("/blobs/") {
-        let known = store.known.contains_key(&(name.to_owned(), digest.to_owned()));
-        return match store.blobs.get(digest).filter(|_| known) {
-            Some(blob) if method == Method::HEAD => ([(header::CONTENT_LENGTH, blob.len())], Body::empty()).into_response(),
-            Some(blob) => blob.clone().into_response(),
-            None => StatusCode::NOT_FOUND.into_response(),
-        };
-    }
-    let Some((name, reference)) = rest.split_once("/manifests/") else { return StatusCode::NOT_FOUND.into_response() };
-    if method == Method::PUT {
-        let digest = Digest::of(&body).to_string();
-        for key in [reference.to_owned(), digest.clone()] {
-            store.manifests.insert((name.to_owned(), key), (kind.clone(), body.clone()));
+#[async_trait]
+impl Doorkeeper for Door {
+    async fn admit(&self, credentials: Option<Credentials>) -> Admission {
+        match credentials {
+            Some(shown) if shown.user == USER && shown.secret == PASSWORD => Admission::Granted(Grant::full()),
+            _ => Admission::Refused,
         }
-        return (StatusCode::CREATED, [("docker-content-digest", digest)]).into_response();
-    }
-    match store.manifests.get(&(name.to_owned(), reference.to_owned())) {
-        Some((kind, bytes)) => {
-            let digest = Digest::of(bytes).to_string();
-            let length = bytes.len().to_string();
-            ([("content-type", kind.clone()), ("docker-content-digest", digest), ("content-length", length)], bytes.clone()).into_response()
-        }
-        None => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
-fn upload(store: &mut Store, method: &Method, name: &str, id: &str, query: &HashMap<String, String>, body: &[u8]) -> Response {
-    let place = |id: &str| [(header::LOCATION, format!("/v2/{name}/blobs/uploads/{id}"))];
-    match *method {
-        Method::POST => {
-            if let (Some(digest), Some(from)) = (query.get("mount"), query.get("from"))
-                && store.known.contains_key(&(from.clone(), digest.clone()))
-            {
-                store.known.insert((name.to_owned(), digest.clone()), ());
-                return (StatusCode::CREATED, [("docker-content-digest", digest.clone())]).into_response();
-            }
-            let id = format!("u{}", store.uploads.len());
-            store.uploads.insert(id.clone(), Vec::new());
-            (StatusCode::ACCEPTED, place(&id), [("docker-upload-uuid", id)]).into_response()
-        }
-        Method::PATCH => {
-            let upload = store.uploads.entry(id.to_owned()).or_default();
-            upload.extend_from_slice(body);
-            let end = upload.len().saturating_sub(1);
-            (StatusCode::ACCEPTED, place(id), [("range", format!("0-{end}"))]).into_response()
-        }
-        Method::PUT => {
-            let mut bytes = std::mem::take(store.uploads.entry(id.to_owned()).or_default());
-            bytes.extend_from_slice(body);
-            let digest = Digest::of(&bytes).to_string();
-            if query.get("digest") != Some(&digest) {
-                return StatusCode::BAD_REQUEST.into_response();
-            }
-            store.known.insert((name.to_owned(), digest.clone()), ());
-            store.blobs.insert(digest.clone(), bytes.into());
-            (StatusCode::CREATED, [("docker-content-digest", digest)]).into_response()
-        }
-        _ => StatusCode::NO_CONTENT.into_response(),
-    }
+/// Host and port of the registry; started at the first call, on a thread of its own, since tests come and go.
+pub fn address() -> String {
+    static ADDRESS: OnceLock<String> = OnceLock::new();
+    ADDRESS
+        .get_or_init(|| {
+            let (tell, told) = std::sync::mpsc::channel();
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+                runtime.block_on(async {
+                    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("registry");
+                    std::fs::create_dir_all(&folder).expect("a folder");
+                    // Another test process may hold it: one serves at a time.
+                    let deadline = Instant::now() + Duration::from_secs(240);
+                    let registry = loop {
+                        match Registry::on_disk(&folder) {
+                            Ok(registry) => break registry,
+                            Err(error) => assert!(Instant::now() < deadline, "the registry's folder was not free: {error}"),
+                        }
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    };
+                    let server =
+                        registry.bind("127.0.0.1:0".parse().expect("an address"), std::sync::Arc::new(Door)).await.expect("a port");
+                    tell.send(server.address().to_string()).expect("the test waits");
+                    server.serve(CancellationToken::new()).await;
+                });
+            });
+            told.recv().expect("the registry starts")
+        })
+        .clone()
 }

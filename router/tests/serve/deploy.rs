@@ -74,13 +74,18 @@ fn fifty_deploys_under_load_lose_nothing() {
         fleet.iter_mut().for_each(App::end);
         (fleet, ended) = (next, next_ended);
         deploys += 1;
-        assert!(started.elapsed() < Duration::from_secs(120), "{deploys} deploys and {} requests in two minutes", done.load(Ordering::SeqCst));
+        assert!(
+            started.elapsed() < Duration::from_secs(120),
+            "{deploys} deploys and {} requests in two minutes",
+            done.load(Ordering::SeqCst)
+        );
     }
     for client in clients {
         client.join().expect("no client lost its connection");
     }
     assert_eq!(failed.load(Ordering::SeqCst), 0, "lost in {deploys} deploys");
-    assert_eq!(running.handle.dropped_lines(), 0);
+    let metrics = running.handle.metrics();
+    assert_eq!((metrics.dropped_lines, metrics.refused, metrics.statuses[2]), (0, 0, REQUESTS as u64));
     let lines = running.lines();
     assert_eq!(lines.lines().count(), REQUESTS);
     assert_eq!(lines.matches("status=200").count(), REQUESTS);
@@ -129,7 +134,12 @@ fn a_hundred_thousand_host_names_and_a_swap_of_one() {
     let running = Running::with(&[]);
     let path = |n: usize| format!("acme/app{n}/prod").parse::<AppEnv>().expect("an app");
     let routes: Vec<_> = (0..100_000)
-        .map(|n| Route { hostname: format!("app{n}.acme.localhost").parse().expect("a name"), app: path(n), state: RouteState::Ready, first_byte_s: 5 })
+        .map(|n| Route {
+            hostname: format!("app{n}.acme.localhost").parse().expect("a name"),
+            app: path(n),
+            state: RouteState::Ready,
+            first_byte_s: 5,
+        })
         .collect();
     let statuses: Vec<_> = (0..100_000)
         .map(|n| {

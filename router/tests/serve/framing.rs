@@ -91,6 +91,11 @@ fn chunks_in_and_out_with_trailers() {
         client.send(format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\n\r\n1;a=b\r\nx\r\n14\r\n01234567890123456789\r\n0\r\nX-Trailer: dropped\r\n\r\n"));
         assert_eq!(client.answer("POST").text(), "x01234567890123456789");
     }
+    client.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nTE: trailers\r\n\r\n"));
+    assert_eq!(client.head().0, 200);
+    let mut trailer = [0; 15];
+    client.reader.read_exact(&mut trailer).expect("the trailer");
+    assert_eq!(String::from_utf8_lossy(&trailer).to_ascii_lowercase(), "0\r\nx-sum: 1\r\n\r\n");
     assert_eq!(app.opened(), 1);
 }
 

@@ -144,7 +144,12 @@ pub struct Answer {
 
 impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.head.lines().filter_map(|line| line.split_once(": ")).filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        let mut values = self
+            .head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .filter(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value);
         let first = values.next();
         assert!(values.next().is_none(), "{name} twice in {}", self.head);
         first
@@ -255,7 +260,11 @@ pub struct Got {
 
 impl Got {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().filter_map(|line| line.split_once(": ")).find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
     pub fn path(&self) -> &str {
         self.head.split(' ').nth(1).unwrap_or_default()
@@ -281,8 +290,8 @@ pub struct Conversation {
     pub stream: TcpStream,
     pub reader: BufReader<TcpStream>,
     pub requests: Arc<AtomicUsize>,
-    /// Requests on this connection.
-    pub count: usize,
+    /// The number of this connection, in the order in which they came.
+    pub ordinal: usize,
 }
 
 impl Conversation {
@@ -322,7 +331,6 @@ impl Conversation {
             }
             head.push_str(&line);
         }
-        self.count += 1;
         self.requests.fetch_add(1, Ordering::SeqCst);
         Some(head)
     }
@@ -359,12 +367,12 @@ impl App {
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };
                 stream.set_nodelay(true).expect("no delay");
-                connections.fetch_add(1, Ordering::SeqCst);
+                let ordinal = connections.fetch_add(1, Ordering::SeqCst);
                 open.fetch_add(1, Ordering::SeqCst);
                 let (serve, open, requests) = (Arc::clone(&serve), Arc::clone(&open), Arc::clone(&requests));
                 std::thread::spawn(move || {
                     let reader = BufReader::new(stream.try_clone().expect("a second handle"));
-                    serve(&mut Conversation { stream, reader, requests, count: 0 });
+                    serve(&mut Conversation { stream, reader, requests, ordinal });
                     open.fetch_sub(1, Ordering::SeqCst);
                 });
             }

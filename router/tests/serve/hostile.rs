@@ -163,7 +163,15 @@ fn hosts_lead_to_one_tenant_or_to_none() {
         assert!(answer.text().contains(&format!("\r\nhost: {HOST}")), "{}", answer.text());
     }
     assert_eq!(running.ask(&format!("GET http://{HOST}:{port}/x HTTP/1.1\r\nHost: {HOST}:{port}\r\n\r\n")).status, 200);
-    for host in ["127.0.0.1", "[::1]:80", "other.localhost", "acme.localhost", "xn--bcher-kva.de", "shop_acme.localhost", "*.acme.localhost".trim_start_matches("*.")] {
+    for host in [
+        "127.0.0.1",
+        "[::1]:80",
+        "other.localhost",
+        "acme.localhost",
+        "xn--bcher-kva.de",
+        "shop_acme.localhost",
+        "*.acme.localhost".trim_start_matches("*."),
+    ] {
         let answer = running.ask(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         assert_eq!((answer.status, answer.code()), (404, "SW-H404"), "{host}");
         assert!(answer.text().contains("No app has this host name"), "{}", answer.text());
@@ -206,7 +214,11 @@ fn surplus_bytes_after_an_answer_reach_nobody() {
 
 #[test]
 fn an_answer_that_breaks_off_breaks_off_for_the_client() {
-    for (head, body) in [("Content-Length: 100", "abc"), ("Transfer-Encoding: chunked", "3\r\nabc\r\n"), ("Transfer-Encoding: chunked", "3\r\nabc\r\nzz\r\n")] {
+    for (head, body) in [
+        ("Content-Length: 100", "abc"),
+        ("Transfer-Encoding: chunked", "3\r\nabc\r\n"),
+        ("Transfer-Encoding: chunked", "3\r\nabc\r\nzz\r\n"),
+    ] {
         let app = App::new(move |conversation| {
             conversation.next();
             conversation.send(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}"));

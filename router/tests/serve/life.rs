@@ -151,7 +151,7 @@ fn idle_connections_to_apps_are_few_and_short() {
     });
     let running = Running::start(|config| {
         config.workers = Some(1);
-        config.times.idle = Duration::from_millis(500);
+        config.times.idle = Duration::from_secs(2);
     });
     running.route(model::RouteState::Ready, &[&app]);
     let mut clients: Vec<_> = (0..20).map(|_| running.connect()).collect();
@@ -165,4 +165,20 @@ fn idle_connections_to_apps_are_few_and_short() {
     wait_until("all but eight idle connections are closed", || open() <= 8);
     assert!(open() > 0);
     wait_until("idle connections are closed in time", || open() == 0);
+}
+
+#[test]
+fn a_port_that_is_taken_is_refused_and_both_families_are_served() {
+    let app = App::echo();
+    let running = Running::start(|config| config.listen = vec!["[::]:0".parse().expect("an address")]);
+    running.route(model::RouteState::Ready, &[&app]);
+    for address in ["127.0.0.1", "[::1]"] {
+        let mut client = crate::harness::Client::new(format!("{address}:{}", running.address.port()).parse().expect("an address"));
+        client.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
+        let text = client.answer("GET").text();
+        assert!(text.contains(&format!("x-forwarded-for: {}\r\n", address.trim_matches(['[', ']']))), "{text}");
+    }
+    let config = router::Config { listen: vec![running.address], ..router::Config::default() };
+    let error = router::Router::bind(config, None).map(|_| ()).expect_err("the port is taken");
+    assert!(error.to_string().contains(&format!("could not listen on [::]:{}", running.address.port())), "{error}");
 }

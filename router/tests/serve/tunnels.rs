@@ -8,7 +8,8 @@ use router::DrainState;
 
 use crate::harness::{App, Client, HOST, Running, wait_until};
 
-const UPGRADE: &str = "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13";
+const UPGRADE: &str =
+    "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13";
 
 /// Switches protocols, then sends back every byte.
 fn echo() -> App {
@@ -28,7 +29,12 @@ fn open(running: &Running) -> Client {
     let (status, head) = client.head();
     assert_eq!(status, 101, "{head}");
     let head = head.to_ascii_lowercase();
-    assert!(head.contains("upgrade: websocket") && head.contains("connection: upgrade") && head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{head}");
+    assert!(
+        head.contains("upgrade: websocket")
+            && head.contains("connection: upgrade")
+            && head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="),
+        "{head}"
+    );
     client
 }
 
@@ -119,7 +125,9 @@ fn a_refused_upgrade_leaves_an_ordinary_connection() {
 fn an_upgrade_to_anything_else_is_dropped() {
     let app = App::echo();
     let running = Running::with(&[&app]);
-    let answer = running.ask(&format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n\r\n"));
+    let answer = running.ask(&format!(
+        "GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n\r\n"
+    ));
     let text = answer.text().to_ascii_lowercase();
     assert!(!text.contains("upgrade") && !text.contains("http2-settings"), "{text}");
 }
@@ -143,7 +151,9 @@ fn tunnels_of_an_instance_that_leaves_end_between_frames_within_their_time() {
     }
     running.route(RouteState::Ready, &[&new]);
     let app = crate::harness::APP.parse().expect("an app");
-    wait_until("workers have the new table", || matches!(running.handle.drain_state(&app, &old.id()), DrainState::Draining { requests: 0, .. }));
+    wait_until("workers have the new table", || {
+        matches!(running.handle.drain_state(&app, &old.id()), DrainState::Draining { requests: 0, .. })
+    });
     assert_eq!(running.handle.drain_state(&app, &new.id()), DrainState::Serving);
     let start = Instant::now();
     let mut ends = Vec::new();
@@ -165,6 +175,9 @@ fn tunnels_of_an_instance_that_leaves_end_between_frames_within_their_time() {
     }
     let (first, last) = (ends.iter().map(|end| end.1).min(), ends.iter().map(|end| end.1).max());
     assert!(last < Some(Duration::from_secs(8)), "{last:?}");
-    assert!(last.zip(first).is_some_and(|(last, first)| last - first > Duration::from_millis(50)), "they ended all at once: {first:?} {last:?}");
+    assert!(
+        last.zip(first).is_some_and(|(last, first)| last - first > Duration::from_millis(50)),
+        "they ended all at once: {first:?} {last:?}"
+    );
     wait_until("the old instance is drained", || running.handle.drain_state(&app, &old.id()) == DrainState::Drained);
 }

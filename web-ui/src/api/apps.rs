@@ -36,7 +36,11 @@ pub(crate) fn env_info(web: &Web, env: Env) -> EnvInfo {
 
 /// Which app is meant by what a person wrote.
 #[utoipa::path(get, path = "/api/v1/resolve", tag = "apps", params(PathQuery), responses((status = 200, body = AppRefDoc)))]
-pub(crate) async fn resolve(State(web): State<Arc<Web>>, Who(who): Who, Asked(query): Asked<PathQuery>) -> Result<Json<AppRefDoc>, Problem> {
+pub(crate) async fn resolve(
+    State(web): State<Arc<Web>>,
+    Who(who): Who,
+    Asked(query): Asked<PathQuery>,
+) -> Result<Json<AppRefDoc>, Problem> {
     let path: AppPath = query.path.parse()?;
     Ok(Json(AppRefDoc(web.manager.resolve(&who, &path).await?)))
 }

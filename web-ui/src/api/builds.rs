@@ -9,7 +9,7 @@ use axum::response::Response;
 use super::documents::{BuildDoc, Done, FollowQuery};
 use crate::at::AtBuild;
 use crate::body::Asked;
-use crate::caller::Who;
+use crate::caller::{self, Caller, Who};
 use crate::problem::Problem;
 use crate::{Web, streams};
 
@@ -24,12 +24,14 @@ pub(crate) async fn build(State(web): State<Arc<Web>>, Who(who): Who, AtBuild(id
     responses((status = 200, content_type = "text/plain", body = String)))]
 pub(crate) async fn log(
     State(web): State<Arc<Web>>,
+    caller: Caller,
     Who(who): Who,
     AtBuild(id): AtBuild,
     Asked(query): Asked<FollowQuery>,
 ) -> Result<Response, Problem> {
     let log = web.manager.build_log(&who, &id).await?;
-    Ok(streams::build_log(&web, log, query.follow))
+    let app = web.manager.build(&who, &id).await?.app;
+    Ok(streams::build_log(&web.clone(), log, query.follow, caller::turned_away(web, caller, app)))
 }
 
 /// Cancels a build that waits or runs.

@@ -156,6 +156,8 @@ documents! {
         /// May do everything.
         #[serde(rename = "super")] pub(crate) is_super: bool,
         pub(crate) memberships: Vec<Membership>,
+        /// Where git and verbs are reached.
+        #[schema(example = "ssh://paas@localhost:2222")] pub(crate) ssh: String,
     }
     /// A place in a team.
     Membership {

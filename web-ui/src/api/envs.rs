@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
+use futures_util::StreamExt;
 use http::StatusCode;
 use model::{Hostname, ProcessName, ReleaseNumber};
 
@@ -15,7 +16,7 @@ use super::documents::{
 };
 use crate::at::AtEnv;
 use crate::body::{Asked, Body};
-use crate::caller::Who;
+use crate::caller::{self, Caller, Who};
 use crate::problem::Problem;
 use crate::{Web, streams};
 
@@ -164,6 +165,7 @@ pub(crate) async fn remove_domain(
     responses((status = 200, content_type = "text/plain", body = String)))]
 pub(crate) async fn logs(
     State(web): State<Arc<Web>>,
+    caller: Caller,
     Who(who): Who,
     AtEnv(app): AtEnv,
     Asked(query): Asked<LogQuery>,
@@ -171,5 +173,6 @@ pub(crate) async fn logs(
     web.manager.may_read_logs(&who, &app).await?;
     let process = query.process.map(ProcessName::new).transpose()?;
     let n = query.n.unwrap_or(100).min(MAX_LINES);
-    Ok(streams::lines_as_text(streams::instance_lines(&web, &app, n, process.as_ref(), query.follow).await))
+    let lines = streams::instance_lines(&web, &app, n, process.as_ref(), query.follow).await;
+    Ok(streams::lines_as_text(lines.take_until(Box::pin(caller::turned_away(web, caller, app)))))
 }

@@ -43,9 +43,10 @@ pub(crate) async fn sign_out(State(web): State<Arc<Web>>, caller: Caller, _: Who
 
 /// Who you are and where you are a member.
 #[utoipa::path(get, path = "/api/v1/whoami", tag = "people", responses((status = 200, body = Whoami)))]
-pub(crate) async fn whoami(Who(who): Who) -> Json<Whoami> {
+pub(crate) async fn whoami(State(web): State<Arc<Web>>, Who(who): Who) -> Json<Whoami> {
     let memberships = who.memberships.iter().map(|m| Membership { tenant: m.tenant.clone(), team: m.team.clone(), role: m.role }).collect();
-    Json(Whoami { user: who.user().cloned(), operator: who.actor == Actor::Operator, is_super: who.is_super, memberships })
+    let ssh = web.manager.settings().ssh.clone();
+    Json(Whoami { user: who.user().cloned(), operator: who.actor == Actor::Operator, is_super: who.is_super, memberships, ssh })
 }
 
 /// Every user.

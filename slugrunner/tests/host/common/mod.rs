@@ -1,5 +1,7 @@
 //! A host for tests: the real engine, an image of our own in a registry of our own, its own scope, network and directory.
 
+#![allow(dead_code, reason = "each test binary uses its part")]
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
