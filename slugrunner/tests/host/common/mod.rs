@@ -96,10 +96,10 @@ impl TestHost {
         let number = HOSTS.fetch_add(1, Ordering::Relaxed);
         let pid = std::process::id();
         let (scope, dir) = (format!("t{pid}n{number}"), tempfile::tempdir().expect("a directory"));
-        // Parallel test processes must not share a subnet: a /27 of 10.213/16 for each.
+        // Parallel test processes must not share a subnet: a /27 of 10.229/16 for each.
         let block = (pid + u32::from(number) * 1024) % 2048;
         let subnet = |half: u32| {
-            let base = 0x0ad5_0000 + block * 32 + half * 16;
+            let base = 0x0ae5_0000 + block * 32 + half * 16;
             format!("{}/28", std::net::Ipv4Addr::from_bits(base)).parse().expect("a subnet")
         };
         let registry = registry::Registry::start().await;
