@@ -128,6 +128,11 @@ async fn listen(runtime: Arc<dyn Runtime>, scope: String, bell: Arc<Notify>) {
     }
 }
 
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// What one activation needs.
 struct Round {
     work: Work,
@@ -136,6 +141,8 @@ struct Round {
     reports: Reports,
     firewall: Firewall,
     since: Time,
+    /// Why containers can not be kept apart just now.
+    problem: Option<String>,
     engine_down: bool,
     is_first: bool,
     ticked: Option<tokio::time::Instant>,
@@ -150,6 +157,7 @@ impl Round {
             reports: Reports::new(live.clone()),
             firewall: Firewall::new(&kit.config),
             since: chrono::Utc::now(),
+            problem: None,
             engine_down: false,
             is_first: true,
             ticked: None,
@@ -197,6 +205,11 @@ impl Round {
         if is_draining {
             wake = wake.min(DRAIN_TICK);
         }
+        if !self.work.kit.is_safe.load(Ordering::Acquire) {
+            // Another program may have held the packet filter for a moment: nothing may start until the rules stand.
+            self.ticked = None;
+            wake = wake.min(Duration::from_secs(1));
+        }
         wake.min(TICK)
     }
 
@@ -221,36 +234,32 @@ impl Round {
         }
     }
 
-    /// Makes sure that the networks and the egress rules stand.
+    /// Makes sure that the networks and the egress rules stand. A reason why they do not is logged once.
     async fn secure(&mut self) {
-        let is_safe = self.try_secure().await;
-        self.work.kit.is_safe.store(is_safe, Ordering::Release);
+        let problem = self.try_secure().await.err();
+        self.work.kit.is_safe.store(problem.is_none(), Ordering::Release);
+        if let Some(problem) = problem.as_ref().filter(|_| self.problem != problem) {
+            tracing::error!(problem, "nothing is started: containers could not be kept apart");
+        }
+        if problem.is_none() && self.problem.is_some() {
+            tracing::info!("containers are kept apart again");
+        }
+        self.problem = problem;
     }
 
-    async fn try_secure(&mut self) -> bool {
-        let config = self.work.kit.config.clone();
-        for network in std::iter::once(&config.network).chain(&config.build_network) {
-            if let Err(error) = self.work.kit.runtime.ensure_network(network).await {
-                let source = std::error::Error::source(&error).map(tracing::field::display);
-                tracing::error!(%error, source, network = %network.name, "a network of containers could not be made");
-                return false;
+    async fn try_secure(&self) -> Result<(), String> {
+        let kit = &self.work.kit;
+        for network in std::iter::once(&kit.config.network).chain(&kit.config.build_network) {
+            let made = kit.runtime.ensure_network(network).await;
+            made.map_err(|error| format!("the network `{}` could not be made: {}", network.name, chain(&error)))?;
+        }
+        if kit.config.filtering == Filtering::Enforced {
+            let changed = self.firewall.assert().await;
+            if changed.map_err(|error| format!("the egress rules do not stand: {}", chain(&error)))? {
+                tracing::info!("wrote the egress rules of containers");
             }
         }
-        match config.filtering {
-            Filtering::Operator => true,
-            Filtering::Enforced => match self.firewall.assert().await {
-                Ok(changed) => {
-                    if changed {
-                        tracing::info!("wrote the egress rules of containers");
-                    }
-                    true
-                }
-                Err(error) => {
-                    tracing::error!(%error, "the egress rules do not stand; nothing is started");
-                    false
-                }
-            },
-        }
+        Ok(())
     }
 
     fn host(&self) -> Host {

@@ -59,11 +59,15 @@ async fn a_terminal_has_a_size_and_a_vanished_client_leaves_nothing() {
     assert_eq!(refused.code, model::Code::NoRelease);
 }
 
-/// The network is made by the supervisor's first round.
+/// Nothing runs before the network and the rules stand.
 async fn ready(host: &mut TestHost) {
-    host.wait_for("the host is registered", async || {
-        let hosts = host.live.hosts().await.expect("hosts");
-        if hosts.is_empty() { Err("no host".to_owned()) } else { Ok(()) }
+    host.wait_for("a first run", async || match host.oneoffs().run(order("true")).await {
+        Ok(run) => match run.exit_code().await {
+            0 => Ok(()),
+            code => Err(format!("exit code {code}")),
+        },
+        Err(trouble) => Err(trouble.to_string()),
     })
     .await;
+    gone(host).await;
 }
