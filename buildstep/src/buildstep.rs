@@ -103,7 +103,7 @@ pub struct Buildstep {
     catalog: Catalog,
     engine: Engine,
     registry: Registry,
-    layers: Layers,
+    layers: Arc<Layers>,
     host: HostEnv,
     caches: Mutex<HashMap<String, Arc<Mutex<()>>>>,
 }
@@ -137,7 +137,7 @@ impl Buildstep {
         std::fs::create_dir_all(&config.work).map_err(|source| SetupError::Work { path: config.work.clone(), source })?;
         let engine = Engine::connect(&config.docker).await?;
         let host = HostEnv::of_host(config.ca.as_deref());
-        let layers = Layers::new(engine.clone(), registry.clone(), config.recipe.clone(), config.work.clone(), host.clone());
+        let layers = Arc::new(Layers::new(engine.clone(), registry.clone(), config.recipe.clone(), config.work.clone(), host.clone()));
         Ok(Self { config, catalog, engine, registry, layers, host, caches: Mutex::default() })
     }
 
@@ -189,16 +189,16 @@ impl Buildstep {
     }
 
     /// Runs every step of a build.
-    async fn steps(&self, job: &Job, template: &Template, said: &dyn Say, cancel: &CancellationToken) -> Result<Slug, Trouble> {
+    async fn steps(&self, job: &Job, template: &Template, said: &Arc<dyn Say>, cancel: &CancellationToken) -> Result<Slug, Trouble> {
         let app = job.app.app_ref();
         let build = job.build.as_str();
         let limits = self.config.limits.hinted(&job.manifest);
         let tree = rooted(&job.source, &job.manifest)?;
         let ready = self.stack(template, &job.build, said, cancel).await?;
-        let tools = self.tools(template, &ready, &tree, said)?;
+        let tools = self.tools(template, &ready, &tree, said.as_ref())?;
 
         let spools = Spools::new(&self.config.work, build);
-        let mut content = self.in_container(job, &limits, template, &ready, &tools, &spools, said, cancel).await?;
+        let mut content = self.in_container(job, &limits, template, &ready, &tools, &spools, said.as_ref(), cancel).await?;
 
         let found = processes::processes(content.text("Procfile").as_deref(), content.text(record::PROCESSES).as_deref(), &template.spec.processes, &job.manifest)
             .map_err(|error| user_errors::bad_procfile(&error))?;
@@ -207,7 +207,7 @@ impl Buildstep {
         }
         let record = Record {
             format: 1,
-            source_tree: tree_id(job),
+            source_tree: tree_id(job)?,
             root: job.manifest.root.clone().unwrap_or_default(),
             template: template.name().clone(),
             template_digest: template.digest().to_string(),
@@ -259,11 +259,15 @@ impl Buildstep {
         }
     }
 
-    /// The stack, its making told to the pusher.
-    async fn stack(&self, template: &Template, build: &model::BuildId, said: &dyn Say, cancel: &CancellationToken) -> Result<Ready, Trouble> {
-        let progress = |line: &str| said.detail(line);
+    /// The stack, its making told to the pusher. A layer once begun is made to its end, whoever goes away: the next push needs it.
+    async fn stack(&self, template: &Template, build: &model::BuildId, said: &Arc<dyn Say>, cancel: &CancellationToken) -> Result<Ready, Trouble> {
+        let (layers, template, said) = (self.layers.clone(), template.clone(), said.clone());
+        let making = tokio::spawn(async move { layers.ready(&template, &|line| said.detail(line)).await });
         tokio::select! {
-            ready = self.layers.ready(template, &progress) => ready.map_err(|error| user_errors::layers(build.as_str(), error)),
+            ready = making => match ready {
+                Ok(ready) => ready.map_err(|error| user_errors::layers(build.as_str(), error)),
+                Err(error) => Err(user_errors::io(build.as_str(), std::io::Error::other(error))),
+            },
             () = cancel.cancelled() => Err(Trouble::new(Code::Cancelled, "the build was cancelled").next("push again to build again")),
         }
     }
@@ -426,9 +430,13 @@ fn rooted(source: &Arc<dyn Source>, manifest: &Manifest) -> Result<Folder, Troub
     Ok(Folder::new(source.clone(), manifest.root.as_deref().unwrap_or_default()))
 }
 
-/// The id of the tree that a job builds.
-fn tree_id(job: &Job) -> String {
-    job.source.tree_id(job.manifest.root.as_deref().unwrap_or_default()).unwrap_or_default()
+/// The id of the tree that a job builds. Without one, two sources could share a key.
+fn tree_id(job: &Job) -> Result<String, Trouble> {
+    let folder = job.manifest.root.as_deref().unwrap_or_default();
+    job.source.tree_id(folder).ok_or_else(|| {
+        tracing::error!(build = %job.build, folder, "a source has no tree id");
+        Trouble::internal(&job.build)
+    })
 }
 
 fn took(start: Instant) -> String {
@@ -447,14 +455,14 @@ impl Builder for Buildstep {
     async fn prepare(&self, job: &Job) -> Result<Prepared, Trouble> {
         let tree = rooted(&job.source, &job.manifest)?;
         let (template, notes) = self.template(&job.app.app_ref(), &tree, &job.manifest)?;
-        let source_key = key::source_key(&tree_id(job), self.layers.recipe(), template, &job.manifest);
+        let source_key = key::source_key(&tree_id(job)?, self.layers.recipe(), template, &job.manifest);
         Ok(Prepared { template: template.name().clone(), notes, source_key: source_key.hex() })
     }
 
     async fn build(&self, job: &Job, prepared: &Prepared, said: Arc<dyn Say>, cancel: CancellationToken) -> Result<Slug, Trouble> {
         let start = Instant::now();
         let template = self.catalog.get(&prepared.template).ok_or_else(|| user_errors::unknown_template(&prepared.template, &self.catalog))?;
-        let built = self.steps(job, template, said.as_ref(), &cancel).await;
+        let built = self.steps(job, template, &said, &cancel).await;
         let duration_ms = start.elapsed().as_millis() as u64;
         match &built {
             Ok(slug) => tracing::info!(app = %job.app, build = %job.build, template = %prepared.template, image = %slug.image, duration_ms, "built"),
