@@ -7,12 +7,15 @@ use std::{env, fs};
 fn main() {
     let root = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../templates");
     println!("cargo::rerun-if-changed={}", root.display());
-    let mut code = String::from("/// Folder, file and text of each template file in the program.\nconst BUILTIN: &[(&str, &str, &str)] = &[\n");
-    let mut folders: Vec<_> = fs::read_dir(&root).expect("templates/ is there").map(|entry| entry.expect("a folder can be read").path()).collect();
+    let mut code =
+        String::from("/// Folder, file and text of each template file in the program.\nconst BUILTIN: &[(&str, &str, &str)] = &[\n");
+    let mut folders: Vec<_> =
+        fs::read_dir(&root).expect("templates/ is there").map(|entry| entry.expect("a folder can be read").path()).collect();
     folders.sort();
     for folder in folders.iter().filter(|folder| folder.is_dir()) {
         println!("cargo::rerun-if-changed={}", folder.display());
-        let mut files: Vec<_> = fs::read_dir(folder).expect("a folder can be read").map(|entry| entry.expect("a file can be read").path()).collect();
+        let mut files: Vec<_> =
+            fs::read_dir(folder).expect("a folder can be read").map(|entry| entry.expect("a file can be read").path()).collect();
         files.sort();
         for file in files {
             println!("cargo::rerun-if-changed={}", file.display());

@@ -40,7 +40,8 @@ impl Mirror {
         if let Ok(text) = std::fs::read_to_string("/etc/apt/sources.list") {
             texts.push((false, text));
         }
-        let mut files: Vec<_> = std::fs::read_dir(Path::new("/etc/apt/sources.list.d")).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        let mut files: Vec<_> =
+            std::fs::read_dir(Path::new("/etc/apt/sources.list.d")).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         files.sort();
         for file in files {
             let paragraphs = match file.extension().and_then(|extension| extension.to_str()) {
@@ -63,11 +64,16 @@ impl Mirror {
         let sources: Vec<Source> = texts.iter().flat_map(|(deb822, text)| if *deb822 { paragraphs(text) } else { lines(text) }).collect();
         let usable = |source: &&Source| {
             let rest = source.uri.strip_prefix("http://").or_else(|| source.uri.strip_prefix("https://"));
-            rest.is_some_and(|rest| !rest.split('/').next().unwrap_or_default().contains('@')) && source.uri.chars().all(|c| c.is_ascii_graphic() && !"'\"\\$`;|&<>".contains(c))
+            rest.is_some_and(|rest| !rest.split('/').next().unwrap_or_default().contains('@'))
+                && source.uri.chars().all(|c| c.is_ascii_graphic() && !"'\"\\$`;|&<>".contains(c))
         };
         let archive = sources.iter().filter(usable).find(|source| SUITES.contains(&source.suite.as_str()))?.uri.clone();
         let is_security = |source: &&Source| {
-            source.suite.strip_suffix("-security").or_else(|| source.suite.strip_suffix("/updates")).is_some_and(|suite| SUITES.contains(&suite))
+            source
+                .suite
+                .strip_suffix("-security")
+                .or_else(|| source.suite.strip_suffix("/updates"))
+                .is_some_and(|suite| SUITES.contains(&suite))
         };
         let security = sources.iter().filter(usable).find(is_security).map(|source| source.uri.clone());
         let security = security.or_else(|| (archive == Self::common().archive).then(|| Self::common().security).flatten());
@@ -151,8 +157,12 @@ mod tests {
 
     #[test]
     fn one_line_sources_with_options_are_read() {
-        let text = "# deb http://old/debian bookworm main\ndeb [arch=amd64 signed-by=/x] https://m.example.org/debian trixie main contrib\n";
-        assert_eq!(Mirror::from_texts(&[(false, text.into())]).map(|mirror| mirror.archive).as_deref(), Some("https://m.example.org/debian"));
+        let text =
+            "# deb http://old/debian bookworm main\ndeb [arch=amd64 signed-by=/x] https://m.example.org/debian trixie main contrib\n";
+        assert_eq!(
+            Mirror::from_texts(&[(false, text.into())]).map(|mirror| mirror.archive).as_deref(),
+            Some("https://m.example.org/debian")
+        );
     }
 
     #[test]

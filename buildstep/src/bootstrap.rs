@@ -54,7 +54,11 @@ pub async fn make(root: &Path, mirror: &Mirror, progress: &(dyn Fn(&str) + Send 
     let mut debootstrap = Command::new("debootstrap");
     debootstrap.args(["--variant=minbase", &include, SUITE]).arg(root).arg(&mirror.archive);
     let shown = |line: &str| match line.strip_prefix("I: ") {
-        Some(line) if line.starts_with("Retrieving Release") || line.starts_with("Unpacking the base") || line.starts_with("Configuring required") => {
+        Some(line)
+            if line.starts_with("Retrieving Release")
+                || line.starts_with("Unpacking the base")
+                || line.starts_with("Configuring required") =>
+        {
             progress(line.trim_end_matches("..."));
         }
         _ => {}
@@ -73,14 +77,29 @@ pub async fn make(root: &Path, mirror: &Mirror, progress: &(dyn Fn(&str) + Send 
 /// Starts a tar of the system: entries in order, times and owners fixed as far as they do not matter.
 pub fn tar(root: &Path) -> Result<Child, BootstrapError> {
     let mut tar = Command::new("tar");
-    tar.args(["--create", "--sort=name", "--mtime=@315532800", "--numeric-owner", "--one-file-system", "--exclude=./proc/*", "--exclude=./sys/*", "--exclude=./dev/*", "--directory"]);
+    tar.args([
+        "--create",
+        "--sort=name",
+        "--mtime=@315532800",
+        "--numeric-owner",
+        "--one-file-system",
+        "--exclude=./proc/*",
+        "--exclude=./sys/*",
+        "--exclude=./dev/*",
+        "--directory",
+    ]);
     tar.arg(root).arg(".").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
     tar.spawn().map_err(|error| missing("tar", error))
 }
 
 async fn run(program: &'static str, mut command: Command, shown: &(dyn Fn(&str) + Send + Sync)) -> Result<(), BootstrapError> {
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().map_err(|error| missing(program, error))?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| missing(program, error))?;
     let mut last = Vec::new();
     let mut out = BufReader::new(child.stdout.take().expect("it was piped")).lines();
     let mut err = BufReader::new(child.stderr.take().expect("it was piped")).lines();

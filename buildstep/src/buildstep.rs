@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
+use crate::config::Config;
 use crate::detect::{self, Verdict};
 use crate::engine::{Engine, EngineError};
 use crate::hostenv::HostEnv;
@@ -33,48 +34,10 @@ use crate::run::{BUILD_LABEL, Run};
 use crate::script::{self, Values};
 use crate::slug::{Content, Packed};
 use crate::source::{EntryKind, Folder, SourceTree};
-use crate::stack::{Recipe, TITLE};
+use crate::spools::{self, Spools};
+use crate::stack::TITLE;
 use crate::template::{Template, TemplateError};
 use crate::user_errors;
-
-/// How a builder is set up.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// The socket of the Docker Engine.
-    pub docker: String,
-    /// A folder of this machine for spools and half-made layers.
-    pub work: PathBuf,
-    /// What the stack is made from.
-    pub recipe: Recipe,
-    /// Folders with further templates.
-    pub templates: Vec<PathBuf>,
-    /// The network of builds.
-    pub network: String,
-    /// Its bridge, for firewall rules; at most 15 bytes.
-    pub bridge: String,
-    /// Its subnet.
-    pub subnet: String,
-    /// What one build may use.
-    pub limits: Limits,
-    /// A certificate bundle for builds instead of the host's own.
-    pub ca: Option<PathBuf>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            docker: "/var/run/docker.sock".into(),
-            work: "/var/lib/slipway/build".into(),
-            recipe: Recipe::default(),
-            templates: Vec::new(),
-            network: "slipway-build".into(),
-            bridge: "slipway-build".into(),
-            subnet: "10.213.0.0/22".into(),
-            limits: Limits::default(),
-            ca: None,
-        }
-    }
-}
 
 /// Why a builder could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -106,25 +69,6 @@ pub struct Buildstep {
     layers: Arc<Layers>,
     host: HostEnv,
     caches: Mutex<HashMap<String, Arc<Mutex<()>>>>,
-}
-
-/// Files of a build in the work folder; they go when it is dropped.
-struct Spools {
-    content: PathBuf,
-    layer: PathBuf,
-}
-
-impl Spools {
-    fn new(work: &Path, build: &str) -> Self {
-        Self { content: work.join(format!("spool-{build}")), layer: work.join(format!("layer-{build}")) }
-    }
-}
-
-impl Drop for Spools {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.content);
-        let _ = std::fs::remove_file(&self.layer);
-    }
 }
 
 impl Buildstep {
@@ -169,12 +113,7 @@ impl Buildstep {
         for (container, _) in &stale {
             self.engine.remove(container).await?;
         }
-        for entry in std::fs::read_dir(&self.config.work).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            if ["spool-", "layer-"].iter().any(|lead| name.to_string_lossy().starts_with(lead)) {
-                let _ = std::fs::remove_file(entry.path());
-            }
-        }
+        spools::reap(&self.config.work);
         Ok(stale.len())
     }
 
@@ -200,8 +139,13 @@ impl Buildstep {
         let spools = Spools::new(&self.config.work, build);
         let mut content = self.in_container(job, &limits, template, &ready, &tools, &spools, said.as_ref(), cancel).await?;
 
-        let found = processes::processes(content.text("Procfile").as_deref(), content.text(record::PROCESSES).as_deref(), &template.spec.processes, &job.manifest)
-            .map_err(|error| user_errors::bad_procfile(&error))?;
+        let found = processes::processes(
+            content.text("Procfile").as_deref(),
+            content.text(record::PROCESSES).as_deref(),
+            &template.spec.processes,
+            &job.manifest,
+        )
+        .map_err(|error| user_errors::bad_procfile(&error))?;
         if found.is_empty() {
             return Err(user_errors::no_process(&app, template.spec.no_process.as_deref()));
         }
@@ -250,9 +194,12 @@ impl Buildstep {
         }
         match detect::detect(&self.catalog, tree) {
             Verdict::Found(fit, others) => {
-                let template = self.catalog.get(&fit.template).ok_or_else(|| user_errors::unknown_template(&fit.template, &self.catalog))?;
+                let template =
+                    self.catalog.get(&fit.template).ok_or_else(|| user_errors::unknown_template(&fit.template, &self.catalog))?;
                 let mut because = vec![fit.because];
-                because.extend(others.iter().map(|other| format!("{} would fit too ({}); `template: {}` in app.yaml chooses it", other.template, other.because, other.template)));
+                because.extend(others.iter().map(|other| {
+                    format!("{} would fit too ({}); `template: {}` in app.yaml chooses it", other.template, other.because, other.template)
+                }));
                 Ok((template, because))
             }
             Verdict::Nothing(hints) => Err(user_errors::no_template(app, &hints, manifest.root.as_deref())),
@@ -260,7 +207,13 @@ impl Buildstep {
     }
 
     /// The stack, its making told to the pusher. A layer once begun is made to its end, whoever goes away: the next push needs it.
-    async fn stack(&self, template: &Template, build: &model::BuildId, said: &Arc<dyn Say>, cancel: &CancellationToken) -> Result<Ready, Trouble> {
+    async fn stack(
+        &self,
+        template: &Template,
+        build: &model::BuildId,
+        said: &Arc<dyn Say>,
+        cancel: &CancellationToken,
+    ) -> Result<Ready, Trouble> {
         let (layers, template, said) = (self.layers.clone(), template.clone(), said.clone());
         let making = tokio::spawn(async move { layers.ready(&template, &|line| said.detail(line)).await });
         tokio::select! {
@@ -273,15 +226,25 @@ impl Buildstep {
     }
 
     /// Chooses a version of each tool.
-    fn tools(&self, template: &Template, ready: &Ready, tree: &dyn SourceTree, said: &dyn Say) -> Result<BTreeMap<String, String>, Trouble> {
+    fn tools(
+        &self,
+        template: &Template,
+        ready: &Ready,
+        tree: &dyn SourceTree,
+        said: &dyn Say,
+    ) -> Result<BTreeMap<String, String>, Trouble> {
         let mut tools = BTreeMap::new();
         let mut warnings = Vec::new();
         for tool in &template.spec.tools {
             let available = ready.tools.get(&tool.name).map(Vec::as_slice).unwrap_or_default();
             let choice = pins::choose(&pins::find(&tool.pins, tree), available, tool.newer);
             match &choice {
-                Choice::Nearest(version, pin) => warnings.push(format!("{} asks for {} {}; the nearest that the stack has is {version}", pin.file, tool.title, pin.text)),
-                Choice::Unread(version, pin) => warnings.push(format!("`{}` in {} is not understood; {} {version} is used", pin.text, pin.file, tool.title)),
+                Choice::Nearest(version, pin) => {
+                    warnings.push(format!("{} asks for {} {}; the nearest that the stack has is {version}", pin.file, tool.title, pin.text))
+                }
+                Choice::Unread(version, pin) => {
+                    warnings.push(format!("`{}` in {} is not understood; {} {version} is used", pin.text, pin.file, tool.title))
+                }
                 Choice::Refused(pin) => return Err(user_errors::version_unavailable(tool, pin, available)),
                 Choice::Missing => return Err(user_errors::tool_missing(tool)),
                 Choice::Default(_) | Choice::Exact(..) => {}
@@ -313,7 +276,11 @@ impl Buildstep {
         let app = job.app.app_ref();
         let build = job.build.as_str();
         let engine_failed = |error| user_errors::engine(build, error);
-        let values = Values { template: template.name().to_string(), versions: tools.clone(), fingerprint: format!("{}{}", ready.build.tag, template.digest().short()) };
+        let values = Values {
+            template: template.name().to_string(),
+            versions: tools.clone(),
+            fingerprint: format!("{}{}", ready.build.tag, template.digest().short()),
+        };
         let script = script::render(template, &values).map_err(|error| {
             tracing::error!(build, error = %error, "a template can not be rendered");
             Trouble::internal(build)
@@ -379,11 +346,20 @@ impl Buildstep {
     }
 
     /// Uploads a layer and makes the image of it.
-    async fn store(&self, app: &AppRef, ready: &Ready, packed: &Packed, words: &Words, layer: &Path) -> Result<ImageRef, crate::registry::RegistryError> {
+    async fn store(
+        &self,
+        app: &AppRef,
+        ready: &Ready,
+        packed: &Packed,
+        words: &Words,
+        layer: &Path,
+    ) -> Result<ImageRef, crate::registry::RegistryError> {
         let repository = app.to_string();
         let base = ready.base.as_ref();
         for below in &base.layers {
-            if !self.registry.has_blob(&repository, below.digest).await? && !self.registry.mount(&base.repository, &repository, below.digest).await? {
+            if !self.registry.has_blob(&repository, below.digest).await?
+                && !self.registry.mount(&base.repository, &repository, below.digest).await?
+            {
                 // A registry that does not share layers between repositories is given them once more.
                 let bytes = self.registry.blob(&base.repository, below.digest).await?;
                 self.registry.put_bytes(&repository, below.digest, bytes).await?;
@@ -461,11 +437,14 @@ impl Builder for Buildstep {
 
     async fn build(&self, job: &Job, prepared: &Prepared, said: Arc<dyn Say>, cancel: CancellationToken) -> Result<Slug, Trouble> {
         let start = Instant::now();
-        let template = self.catalog.get(&prepared.template).ok_or_else(|| user_errors::unknown_template(&prepared.template, &self.catalog))?;
+        let template =
+            self.catalog.get(&prepared.template).ok_or_else(|| user_errors::unknown_template(&prepared.template, &self.catalog))?;
         let built = self.steps(job, template, &said, &cancel).await;
         let duration_ms = start.elapsed().as_millis() as u64;
         match &built {
-            Ok(slug) => tracing::info!(app = %job.app, build = %job.build, template = %prepared.template, image = %slug.image, duration_ms, "built"),
+            Ok(slug) => {
+                tracing::info!(app = %job.app, build = %job.build, template = %prepared.template, image = %slug.image, duration_ms, "built")
+            }
             Err(trouble) => tracing::info!(app = %job.app, build = %job.build, code = %trouble.code, duration_ms, "not built"),
         }
         built

@@ -58,9 +58,13 @@ pub fn detect(catalog: &Catalog, tree: &dyn SourceTree) -> Verdict {
 
 /// Whether and why one template fits: the rule with the lowest place decides.
 pub fn fit(template: &Template, tree: &dyn SourceTree) -> Option<Fit> {
-    template.spec.detect.iter().filter_map(|rule| Some((rule.order.unwrap_or(template.spec.order), holds(rule, tree)?))).min().map(
-        |(order, because)| Fit { order, template: template.name().clone(), because },
-    )
+    template
+        .spec
+        .detect
+        .iter()
+        .filter_map(|rule| Some((rule.order.unwrap_or(template.spec.order), holds(rule, tree)?)))
+        .min()
+        .map(|(order, because)| Fit { order, template: template.name().clone(), because })
 }
 
 /// Why a rule holds, when it does.
@@ -126,16 +130,23 @@ fn hints(catalog: &Catalog, tree: &dyn SourceTree) -> Hints {
             folders.push((entry.name.clone(), best.template));
         }
     }
-    let mut listing: Vec<String> =
-        root.iter().take(LISTED).map(|entry| if entry.kind == EntryKind::Folder { format!("{}/", entry.name) } else { entry.name.clone() }).collect();
+    let mut listing: Vec<String> = root
+        .iter()
+        .take(LISTED)
+        .map(|entry| if entry.kind == EntryKind::Folder { format!("{}/", entry.name) } else { entry.name.clone() })
+        .collect();
     if root.len() > LISTED {
         listing.push(format!("… and {} more", root.len() - LISTED));
     }
     let looked_for = catalog
         .iter()
         .map(|template| {
-            let mut names: Vec<String> = template.markers().map(str::to_owned).collect();
-            names.dedup();
+            let mut names: Vec<String> = Vec::new();
+            for name in template.markers() {
+                if !names.iter().any(|known| known == name) {
+                    names.push(name.to_owned());
+                }
+            }
             (template.spec.title.clone(), names)
         })
         .collect();
@@ -192,7 +203,10 @@ mod tests {
         assert_eq!(found(&[("manage.py", ""), ("requirements.txt", "django"), package]), "python: requirements.txt is there");
         assert_eq!(found(&[("go.mod", ""), package]), "go: go.mod is there");
         assert_eq!(found(&[package, ("index.html", ""), ("public/a", "")]), "node: package.json has a start script");
-        assert_eq!(found(&[("package.json", r#"{"devDependencies":{"prettier":"3"}}"#), ("index.html", "")]), "static: index.html is there");
+        assert_eq!(
+            found(&[("package.json", r#"{"devDependencies":{"prettier":"3"}}"#), ("index.html", "")]),
+            "static: index.html is there"
+        );
         assert_eq!(found(&[("Staticfile", ""), package]), "static: Staticfile is there");
         assert_eq!(found(&[("package.json", "{}"), ("server.js", "")]), "node: package.json and server.js are there");
         assert_eq!(found(&[("Procfile", "web: node x"), ("package.json", "{}")]), "node: package.json and Procfile are there");

@@ -10,8 +10,8 @@ use std::pin::Pin;
 use bollard::Docker;
 use bollard::auth::DockerCredentials;
 use bollard::models::{
-    ContainerConfig, ContainerCreateBody, HostConfig, HostConfigLogConfig, Ipam, IpamConfig, Mount, MountType, NetworkCreateRequest, ResourcesUlimits,
-    VolumeCreateRequest,
+    ContainerConfig, ContainerCreateBody, HostConfig, HostConfigLogConfig, Ipam, IpamConfig, Mount, MountType, NetworkCreateRequest,
+    ResourcesUlimits, VolumeCreateRequest,
 };
 use bollard::query_parameters as query;
 use bytes::Bytes;
@@ -32,7 +32,13 @@ impl EngineError {
     /// Whether the engine can not be reached at all.
     pub fn is_unreachable(&self) -> bool {
         use bollard::errors::Error;
-        !matches!(*self.source, Error::DockerResponseServerError { .. } | Error::DockerStreamError { .. } | Error::DockerContainerWaitError { .. } | Error::JsonDataError { .. })
+        !matches!(
+            *self.source,
+            Error::DockerResponseServerError { .. }
+                | Error::DockerStreamError { .. }
+                | Error::DockerContainerWaitError { .. }
+                | Error::JsonDataError { .. }
+        )
     }
 
     /// Whether the disk of the engine is full.
@@ -159,12 +165,22 @@ impl Engine {
     /// Pulls an image, `name` with its tag or digest.
     pub async fn pull(&self, name: &str, login: Option<(String, String)>) -> Result<(), EngineError> {
         let options = query::CreateImageOptions { from_image: Some(name.into()), ..Default::default() };
-        self.docker.create_image(Some(options), None, login.map(credentials)).try_for_each(|_| async { Ok(()) }).await.doing("pull an image")
+        self.docker
+            .create_image(Some(options), None, login.map(credentials))
+            .try_for_each(|_| async { Ok(()) })
+            .await
+            .doing("pull an image")
     }
 
     /// Makes an image of one layer out of a tar, applying Dockerfile-like `changes`.
     pub async fn import(&self, tar: Bytestream, repository: &str, tag: &str, changes: Vec<String>) -> Result<(), EngineError> {
-        let options = query::CreateImageOptions { from_src: Some("-".into()), repo: Some(repository.into()), tag: Some(tag.into()), changes, ..Default::default() };
+        let options = query::CreateImageOptions {
+            from_src: Some("-".into()),
+            repo: Some(repository.into()),
+            tag: Some(tag.into()),
+            changes,
+            ..Default::default()
+        };
         let body = bollard::body_try_stream(tar);
         self.docker.create_image(Some(options), Some(body), None).try_for_each(|_| async { Ok(()) }).await.doing("import the base image")
     }
@@ -172,7 +188,11 @@ impl Engine {
     /// Pushes a tagged image, reporting each layer's state.
     pub async fn push(&self, repository: &str, tag: &str, login: Option<(String, String)>) -> Result<(), EngineError> {
         let options = query::PushImageOptions { tag: Some(tag.into()), platform: None };
-        self.docker.push_image(repository, Some(options), login.map(credentials)).try_for_each(|_| async { Ok(()) }).await.doing("push a stack layer")
+        self.docker
+            .push_image(repository, Some(options), login.map(credentials))
+            .try_for_each(|_| async { Ok(()) })
+            .await
+            .doing("push a stack layer")
     }
 
     /// Gives an image another name.
@@ -236,7 +256,10 @@ impl Engine {
     /// Unpacks a tar in a container that need not run.
     pub async fn upload(&self, container: &str, folder: &str, tar: Bytestream) -> Result<(), EngineError> {
         let options = query::UploadToContainerOptions { path: folder.into(), ..Default::default() };
-        self.docker.upload_to_container(container, Some(options), bollard::body_try_stream(tar)).await.doing("copy the source into the build")
+        self.docker
+            .upload_to_container(container, Some(options), bollard::body_try_stream(tar))
+            .await
+            .doing("copy the source into the build")
     }
 
     /// A tar of a path of a container that need not run.
@@ -250,7 +273,8 @@ impl Engine {
         use bollard::container::LogOutput;
         let options = query::AttachContainerOptions { stream: true, stdout: true, stderr: true, ..Default::default() };
         let attached = self.docker.attach_container(container, Some(options)).await.doing("read the output of a build")?;
-        let output = attached.output.map_ok(|frame| (matches!(frame, LogOutput::StdErr { .. }), frame.into_bytes())).map_err(std::io::Error::other);
+        let output =
+            attached.output.map_ok(|frame| (matches!(frame, LogOutput::StdErr { .. }), frame.into_bytes())).map_err(std::io::Error::other);
         Ok(Box::pin(output))
     }
 
@@ -290,8 +314,13 @@ impl Engine {
 
     /// Makes a layer of what a container of the platform wrote. Never used for slugs.
     pub async fn commit(&self, container: &str, repository: &str, tag: &str, config: LayerConfig) -> Result<(), EngineError> {
-        let options =
-            query::CommitContainerOptions { container: Some(container.into()), repo: Some(repository.into()), tag: Some(tag.into()), pause: false, ..Default::default() };
+        let options = query::CommitContainerOptions {
+            container: Some(container.into()),
+            repo: Some(repository.into()),
+            tag: Some(tag.into()),
+            pause: false,
+            ..Default::default()
+        };
         let config = ContainerConfig {
             user: Some(config.user),
             env: Some(config.env),
@@ -308,7 +337,10 @@ impl Engine {
         let filters = HashMap::from([("label".to_owned(), vec![label.to_owned()])]);
         let options = query::ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
         let list = self.docker.list_containers(Some(options)).await.doing("list containers")?;
-        Ok(list.into_iter().map(|container| (container.id.unwrap_or_default(), container.labels.unwrap_or_default().into_iter().collect())).collect())
+        Ok(list
+            .into_iter()
+            .map(|container| (container.id.unwrap_or_default(), container.labels.unwrap_or_default().into_iter().collect()))
+            .collect())
     }
 
     /// Processes and threads of a container at this moment.

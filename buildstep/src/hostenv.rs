@@ -18,11 +18,21 @@ pub struct HostEnv {
 }
 
 /// Variables that name the bundle to one tool or another.
-const CA_VARIABLES: &[&str] = &["SSL_CERT_FILE", "PIP_CERT", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO", "CURL_CA_BUNDLE", "npm_config_cafile"];
+const CA_VARIABLES: &[&str] =
+    &["SSL_CERT_FILE", "PIP_CERT", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO", "CURL_CA_BUNDLE", "npm_config_cafile"];
 
 /// Variables of the server that builds may see, by the name builds know them by.
 const TAKEN: &[&str] = &[
-    "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "GOPROXY", "GOSUMDB", "GONOSUMDB", "npm_config_registry", "http_proxy", "https_proxy", "no_proxy",
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_TRUSTED_HOST",
+    "GOPROXY",
+    "GOSUMDB",
+    "GONOSUMDB",
+    "npm_config_registry",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
 ];
 
 impl HostEnv {
@@ -55,14 +65,18 @@ fn variables(pip: &[String], npm: &[String], env: impl Fn(&str) -> Option<String
         }
     }
     for text in npm {
-        found.extend(settings(text).into_iter().filter(|(key, _)| key == "registry").map(|(_, value)| ("npm_config_registry".to_owned(), value)));
+        found.extend(
+            settings(text).into_iter().filter(|(key, _)| key == "registry").map(|(_, value)| ("npm_config_registry".to_owned(), value)),
+        );
     }
     for name in TAKEN {
         if let Some(value) = env(name) {
             found.insert((*name).to_owned(), value);
         }
     }
-    found.retain(|_, value| !value.trim().is_empty() && !value.contains('@') && !value.contains('$') && !value.chars().any(char::is_control));
+    found.retain(|_, value| {
+        !value.trim().is_empty() && !value.contains('@') && !value.contains('$') && !value.chars().any(char::is_control)
+    });
     if let Some(index) = found.get("PIP_INDEX_URL").cloned() {
         found.insert("UV_DEFAULT_INDEX".into(), index);
     }
@@ -88,7 +102,9 @@ mod tests {
 
     #[test]
     fn indexes_are_taken_and_secrets_are_not() {
-        let pip = ["[global]\nindex-url = https://index.example.org/simple\nextra-index-url = https://user:word@secret.example.org/\n".to_owned()];
+        let pip =
+            ["[global]\nindex-url = https://index.example.org/simple\nextra-index-url = https://user:word@secret.example.org/\n"
+                .to_owned()];
         let npm = ["registry=https://npm.example.org/\n//npm.example.org/:_authToken=hidden\n".to_owned()];
         let env = |name: &str| (name == "GOPROXY").then(|| "https://go.example.org".to_owned());
         let found = variables(&pip, &npm, env, true);

@@ -149,7 +149,13 @@ mod tests {
         let mut out = Vec::new();
         intake.copy(source(entries).as_slice(), &mut out).expect("it copies");
         let mut archive = Archive::new(out.as_slice());
-        let read = |entry: tar::Entry<'_, &[u8]>| (entry.path().expect("a path").display().to_string(), entry.header().mode().expect("a mode"), entry.header().uid().expect("a uid"));
+        let read = |entry: tar::Entry<'_, &[u8]>| {
+            (
+                entry.path().expect("a path").display().to_string(),
+                entry.header().mode().expect("a mode"),
+                entry.header().uid().expect("a uid"),
+            )
+        };
         archive.entries().expect("a tar").map(|entry| read(entry.expect("an entry"))).collect()
     }
 

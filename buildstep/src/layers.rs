@@ -149,7 +149,14 @@ impl Layers {
         Ok(name)
     }
 
-    async fn layer(&self, template: &Template, part: Part, name: &LayerName, spec: &LayerSpec, progress: Progress<'_>) -> Result<ImageFacts, LayerError> {
+    async fn layer(
+        &self,
+        template: &Template,
+        part: Part,
+        name: &LayerName,
+        spec: &LayerSpec,
+        progress: Progress<'_>,
+    ) -> Result<ImageFacts, LayerError> {
         if let Some(facts) = self.engine.image(&name.full()).await? {
             return Ok(facts);
         }
@@ -174,13 +181,22 @@ impl Layers {
         let setup = spec.setup.as_ref().and_then(|file| template.file(file)).unwrap_or_default();
         let tools: Vec<(&str, &[String])> = template.spec.tools.iter().map(|tool| (tool.name.as_str(), tool.probe.as_slice())).collect();
         self.make_layer(&below, name, spec, setup, &tools, progress).await?;
-        let facts = self.engine.image(&name.full()).await?.ok_or_else(|| LayerError::Install { layer: name.full(), last: "it vanished".into() })?;
+        let facts =
+            self.engine.image(&name.full()).await?.ok_or_else(|| LayerError::Install { layer: name.full(), last: "it vanished".into() })?;
         progress(&format!("layer made in {}, {} in all", took(start), model::say::size(facts.size)));
         Ok(facts)
     }
 
     /// Runs packages and set-up in a container of `below` and stores the result as `name`.
-    async fn make_layer(&self, below: &str, name: &LayerName, spec: &LayerSpec, setup: &str, tools: &[(&str, &[String])], progress: Progress<'_>) -> Result<(), LayerError> {
+    async fn make_layer(
+        &self,
+        below: &str,
+        name: &LayerName,
+        spec: &LayerSpec,
+        setup: &str,
+        tools: &[(&str, &[String])],
+        progress: Progress<'_>,
+    ) -> Result<(), LayerError> {
         let mut script = String::from("exec 2>&1\n");
         if !spec.packages.is_empty() {
             script.push_str(&format!("(\n{INSTALL})\n"));
@@ -190,7 +206,11 @@ impl Layers {
         }
         for (tool, probe) in tools {
             let words: Vec<String> = probe.iter().map(|word| format!("'{}'", word.replace('\'', ""))).collect();
-            script.push_str(&format!("if command -v {} >/dev/null 2>&1; then echo \"{PROBED}{tool}=$({} 2>&1 | head -n 1)\"; fi\n", words[0], words.join(" ")));
+            script.push_str(&format!(
+                "if command -v {} >/dev/null 2>&1; then echo \"{PROBED}{tool}=$({} 2>&1 | head -n 1)\"; fi\n",
+                words[0],
+                words.join(" ")
+            ));
         }
         script.push_str(&format!("(\n{TIDY})\n"));
         let mut command = vec!["/bin/sh".to_owned(), "-euc".to_owned(), script, "layer".to_owned()];
@@ -260,7 +280,8 @@ impl Layers {
             pushed?;
             progress(&format!("layer stored in {}", took(start)));
         }
-        let manifest = self.registry.manifest(&name.repository, &name.tag).await?.ok_or(RegistryError::Nonsense("storing a stack layer"))?;
+        let manifest =
+            self.registry.manifest(&name.repository, &name.tag).await?.ok_or(RegistryError::Nonsense("storing a stack layer"))?;
         let config = self.registry.blob(&name.repository, manifest.config.digest).await?;
         let config: BaseConfig = serde_json::from_slice(&config).map_err(|_| RegistryError::Nonsense("asking for a configuration"))?;
         Ok(Base { repository: name.repository.clone(), layers: manifest.layers, config })
@@ -269,7 +290,10 @@ impl Layers {
     /// Removes what an interrupted making left behind.
     pub async fn reap(&self) -> Result<(), EngineError> {
         let stale = self.engine.labelled(STACK_LABEL).await?;
-        futures_util::stream::iter(stale).map(Ok).try_for_each(|(container, _)| async move { self.engine.remove(&container).await }).await?;
+        futures_util::stream::iter(stale)
+            .map(Ok)
+            .try_for_each(|(container, _)| async move { self.engine.remove(&container).await })
+            .await?;
         for entry in std::fs::read_dir(&self.work).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(TEMP) {
                 let _ = std::fs::remove_dir_all(entry.path());

@@ -115,7 +115,12 @@ impl Registry {
     /// Makes a blob of one repository known in another; whether that could be done.
     pub async fn mount(&self, from: &str, to: &str, digest: Digest) -> Result<bool, RegistryError> {
         let query = [("mount", digest.to_string()), ("from", from.to_owned())];
-        let answer = self.request(Method::POST, self.url(&format!("{to}/blobs/uploads/"))).query(&query).header(header::CONTENT_LENGTH, 0).send().await?;
+        let answer = self
+            .request(Method::POST, self.url(&format!("{to}/blobs/uploads/")))
+            .query(&query)
+            .header(header::CONTENT_LENGTH, 0)
+            .send()
+            .await?;
         match answer.status() {
             StatusCode::CREATED => Ok(true),
             StatusCode::ACCEPTED => {
@@ -149,7 +154,8 @@ impl Registry {
     }
 
     async fn upload(&self, repository: &str, digest: Digest, size: u64, body: reqwest::Body) -> Result<(), RegistryError> {
-        let answer = self.request(Method::POST, self.url(&format!("{repository}/blobs/uploads/"))).header(header::CONTENT_LENGTH, 0).send().await?;
+        let answer =
+            self.request(Method::POST, self.url(&format!("{repository}/blobs/uploads/"))).header(header::CONTENT_LENGTH, 0).send().await?;
         if answer.status() != StatusCode::ACCEPTED {
             return Err(refused("opening an upload", answer).await);
         }
@@ -175,7 +181,11 @@ impl Registry {
     /// A manifest by tag or digest; none when it is not there.
     pub async fn manifest(&self, repository: &str, reference: &str) -> Result<Option<Manifest>, RegistryError> {
         let accept = format!("{MANIFEST_OCI}, {MANIFEST_DOCKER}");
-        let answer = self.request(Method::GET, self.url(&format!("{repository}/manifests/{reference}"))).header(header::ACCEPT, accept).send().await?;
+        let answer = self
+            .request(Method::GET, self.url(&format!("{repository}/manifests/{reference}")))
+            .header(header::ACCEPT, accept)
+            .send()
+            .await?;
         match answer.status() {
             StatusCode::NOT_FOUND => Ok(None),
             status if status.is_success() => {
@@ -188,8 +198,12 @@ impl Registry {
 
     /// Stores a manifest under its digest or a tag.
     pub async fn put_manifest(&self, repository: &str, reference: &str, bytes: Vec<u8>) -> Result<(), RegistryError> {
-        let answer =
-            self.request(Method::PUT, self.url(&format!("{repository}/manifests/{reference}"))).header(header::CONTENT_TYPE, MANIFEST_OCI).body(bytes).send().await?;
+        let answer = self
+            .request(Method::PUT, self.url(&format!("{repository}/manifests/{reference}")))
+            .header(header::CONTENT_TYPE, MANIFEST_OCI)
+            .body(bytes)
+            .send()
+            .await?;
         if answer.status() == StatusCode::CREATED { Ok(()) } else { Err(refused("storing a manifest", answer).await) }
     }
 }

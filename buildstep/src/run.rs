@@ -120,7 +120,12 @@ impl Run<'_> {
             ]),
             network: Some(self.network.clone()),
             volumes: vec![("/cache".into(), self.cache.clone())],
-            walls: Some(Walls { memory: self.limits.memory, cpu_millis: self.limits.cpu_millis, pids: self.limits.pids, file_size: self.limits.disk }),
+            walls: Some(Walls {
+                memory: self.limits.memory,
+                cpu_millis: self.limits.cpu_millis,
+                pids: self.limits.pids,
+                file_size: self.limits.disk,
+            }),
         }
     }
 
@@ -146,7 +151,9 @@ impl Run<'_> {
             let sent = self.engine.upload(container, "/app", tar).await;
             let taken = copying.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
             match taken {
-                Err(error) if error.get_ref().is_some_and(|inner| inner.is::<TooLarge>()) => Err(user_errors::source_too_large(self.app, limit)),
+                Err(error) if error.get_ref().is_some_and(|inner| inner.is::<TooLarge>()) => {
+                    Err(user_errors::source_too_large(self.app, limit))
+                }
                 // When the upload broke, its cause is the one to tell; the copy only lost its reader.
                 taken => match sent {
                     Err(error) => Err(self.engine_failed(error)),
@@ -263,7 +270,13 @@ impl Run<'_> {
 
     /// Spools `/app` of the ended container.
     async fn fetch(&self, container: &str, spool: &Path) -> Result<Content, Trouble> {
-        let file = std::fs::File::options().read(true).write(true).create(true).truncate(true).open(spool).map_err(|error| user_errors::io(self.id.as_str(), error))?;
+        let file = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(spool)
+            .map_err(|error| user_errors::io(self.id.as_str(), error))?;
         let tar = SyncIoBridge::new(StreamReader::new(self.engine.download(container, "/app")));
         let limit = self.limits.slug;
         let reading = tokio::task::spawn_blocking(move || Content::read(tar, file, limit));
@@ -301,7 +314,10 @@ impl Outcome {
         let said = |words: &[&str]| last.iter().any(|line| words.iter().any(|word| line.contains(word)));
         let hit = if ended.out_of_memory {
             Some(Hit::Memory)
-        } else if seen.was_crowded() || (limits.pids > 0 && said(&["fork: Resource temporarily unavailable", "fork: retry", "can't start new thread", "pthread_create failed"])) {
+        } else if seen.was_crowded()
+            || (limits.pids > 0
+                && said(&["fork: Resource temporarily unavailable", "fork: retry", "can't start new thread", "pthread_create failed"]))
+        {
             Some(Hit::Processes)
         } else if ended.code == 153 || said(&["File size limit exceeded"]) {
             Some(Hit::Disk)

@@ -41,11 +41,22 @@ pub enum SlugError {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Node {
-    Folder { mode: u32 },
-    File { mode: u32, at: u64, size: u64, time: u64 },
-    Link { target: Vec<u8> },
+    Folder {
+        mode: u32,
+    },
+    File {
+        mode: u32,
+        at: u64,
+        size: u64,
+        time: u64,
+    },
+    Link {
+        target: Vec<u8>,
+    },
     /// Another name of the file at `to`.
-    Twin { to: String },
+    Twin {
+        to: String,
+    },
 }
 
 /// The content of `/app`, indexed, its files in a spool.
@@ -115,8 +126,11 @@ impl Content {
 
     /// Makes the first name, in order, of each hard-linked file the file itself.
     fn settle_twins(&mut self) {
-        let twins: Vec<(String, String)> =
-            self.nodes.iter().filter_map(|(path, node)| if let Node::Twin { to } = node { Some((path.clone(), to.clone())) } else { None }).collect();
+        let twins: Vec<(String, String)> = self
+            .nodes
+            .iter()
+            .filter_map(|(path, node)| if let Node::Twin { to } = node { Some((path.clone(), to.clone())) } else { None })
+            .collect();
         for (path, to) in twins {
             match self.nodes.get(&to).cloned() {
                 Some(file @ Node::File { .. }) if path < to => {
@@ -347,7 +361,8 @@ mod tests {
     #[test]
     fn a_changed_file_of_equal_length_has_another_time() {
         let time = |text: &str| {
-            let content = Content::read(tar_of(&[("a".into(), text.into())], 0, 0).as_slice(), tempfile::tempfile().expect("a file"), 99).expect("a tar");
+            let content = Content::read(tar_of(&[("a".into(), text.into())], 0, 0).as_slice(), tempfile::tempfile().expect("a file"), 99)
+                .expect("a tar");
             match content.nodes["a"] {
                 Node::File { time, .. } => time,
                 _ => panic!("a file"),
@@ -364,7 +379,9 @@ mod tests {
             let mut header = header(EntryType::Regular, 0o644, 0);
             header.set_size(3);
             builder.append_data(&mut header, format!("app/{first}"), &b"abc"[..]).expect("memory");
-            builder.append_link(&mut super::header(EntryType::Link, 0o644, 0), format!("app/{second}"), format!("app/{first}")).expect("memory");
+            builder
+                .append_link(&mut super::header(EntryType::Link, 0o644, 0), format!("app/{second}"), format!("app/{first}"))
+                .expect("memory");
             packed(&builder.into_inner().expect("memory")).0
         };
         assert_eq!(link("a", "b"), link("b", "a"));

@@ -67,7 +67,10 @@ impl Recipe {
         let name = template.name();
         match part {
             Part::Run => LayerName { repository: format!("slipway/stack-{name}-run"), tag: run },
-            Part::Build => LayerName { repository: format!("slipway/stack-{name}-build"), tag: version(&layer_input(&run, template, &template.spec.build)) },
+            Part::Build => LayerName {
+                repository: format!("slipway/stack-{name}-build"),
+                tag: version(&layer_input(&run, template, &template.spec.build)),
+            },
         }
     }
 }

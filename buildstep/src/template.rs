@@ -182,12 +182,15 @@ impl Template {
     /// The digest of everything that shapes a build with it, its layers apart.
     pub fn digest(&self) -> Digest {
         let spec = &self.spec;
-        Digest::of(format!("{:?}\0{:?}\0{:?}\0{:?}\0{:?}\0{}", spec.tools, spec.cache, spec.env, spec.processes, spec.no_process, self.script).as_bytes())
+        Digest::of(
+            format!("{:?}\0{:?}\0{:?}\0{:?}\0{:?}\0{}", spec.tools, spec.cache, spec.env, spec.processes, spec.no_process, self.script)
+                .as_bytes(),
+        )
     }
 
     /// Every plain path that its rules look for.
     pub fn markers(&self) -> impl Iterator<Item = &str> {
-        self.spec.detect.iter().flat_map(|rule| rule.any.iter().chain(&rule.all)).map(String::as_str).filter(|path| !path.contains('*'))
+        self.spec.detect.iter().flat_map(|rule| rule.all.iter().chain(&rule.any)).map(String::as_str).filter(|path| !path.contains('*'))
     }
 
     /// A file of its folder.
@@ -198,7 +201,8 @@ impl Template {
 
 /// Package names reach the package tool's argv: nothing else may.
 fn is_package(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
+    name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
 }
 
 /// The reader's message with line, and the nearest key for an unknown one.
@@ -230,7 +234,10 @@ mod tests {
     fn an_unknown_key_is_refused_with_the_nearest() {
         assert!(read(GOOD).is_ok());
         let error = read(&format!("{GOOD}[run]\npakages = []\n")).expect_err("a misspelt key");
-        assert_eq!(error.to_string(), "template `shell`: template.toml line 7: unknown field `pakages`, expected `packages` or `setup`; did you mean `packages`?");
+        assert_eq!(
+            error.to_string(),
+            "template `shell`: template.toml line 7: unknown field `pakages`, expected `packages` or `setup`; did you mean `packages`?"
+        );
     }
 
     #[test]

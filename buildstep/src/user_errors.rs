@@ -9,8 +9,8 @@ use model::{AppRef, Code, TemplateName, Trouble};
 use crate::catalog::Catalog;
 use crate::detect::Hints;
 use crate::engine::EngineError;
-use crate::limits::Limits;
 use crate::layers::LayerError;
+use crate::limits::Limits;
 use crate::pins::Pin;
 use crate::registry::RegistryError;
 use crate::slug::SlugError;
@@ -30,7 +30,11 @@ pub fn no_template(app: &AppRef, hints: &Hints, root: Option<&str>) -> Trouble {
     for (title, names) in &hints.looked_for {
         trouble = trouble.evidence(format!("{title}: {}", names.join(", ")));
     }
-    trouble = trouble.evidence(if hints.listing.is_empty() { format!("{place} is empty") } else { format!("{place} has: {}", hints.listing.join("  ")) });
+    trouble = trouble.evidence(if hints.listing.is_empty() {
+        format!("{place} is empty")
+    } else {
+        format!("{place} has: {}", hints.listing.join("  "))
+    });
     for (name, meant) in &hints.near {
         trouble = trouble.evidence(format!("`{name}` is there; was `{meant}` meant?"));
     }
@@ -48,7 +52,8 @@ pub fn no_template(app: &AppRef, hints: &Hints, root: Option<&str>) -> Trouble {
 /// app.yaml names a template that is not there.
 pub fn unknown_template(name: &TemplateName, catalog: &Catalog) -> Trouble {
     let known: Vec<&str> = catalog.iter().map(|template| template.name().as_str()).collect();
-    let trouble = Trouble::new(Code::NoTemplate, format!("app.yaml asks for the template `{name}`, which is not there")).why(format!("Known are: {}.", known.join(", ")));
+    let trouble = Trouble::new(Code::NoTemplate, format!("app.yaml asks for the template `{name}`, which is not there"))
+        .why(format!("Known are: {}.", known.join(", ")));
     match catalog.nearest(name.as_str()) {
         Some(near) => trouble.next(format!("write `template: {near}` in app.yaml, commit and push again")),
         None => trouble.next("write one of them in app.yaml, or take the line out to have it detected; commit and push again"),
@@ -131,7 +136,10 @@ pub fn script_failed(app: &AppRef, code: i64, last: Vec<String>) -> Trouble {
         137 => "The build was killed (exit code 137).".to_owned(),
         _ => format!("The build script ended with exit code {code}."),
     };
-    Trouble::new(Code::BuildFailed, failed(app)).why(format!("{how} The last lines it printed:")).evidence_lines(last).next("mend what the last lines name, commit and push again")
+    Trouble::new(Code::BuildFailed, failed(app))
+        .why(format!("{how} The last lines it printed:"))
+        .evidence_lines(last)
+        .next("mend what the last lines name, commit and push again")
 }
 
 /// Somebody cancelled.
@@ -141,7 +149,9 @@ pub fn cancelled(app: &AppRef) -> Trouble {
 
 /// The Procfile can not be read.
 pub fn bad_procfile(error: &ProcfileError) -> Trouble {
-    Trouble::new(Code::BadManifest, "Procfile can not be read").why(format!("{error}.")).next("write one `type: command` per line, such as `web: bin/server`; commit and push again")
+    Trouble::new(Code::BadManifest, "Procfile can not be read")
+        .why(format!("{error}."))
+        .next("write one `type: command` per line, such as `web: bin/server`; commit and push again")
 }
 
 /// A slug with nothing to run.
@@ -247,5 +257,60 @@ fn log(build: &str, error: &(dyn std::error::Error + 'static)) {
 
 /// A file name as a shell takes it.
 fn quoted(name: &str) -> String {
-    if name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) { name.to_owned() } else { format!("'{}'", name.replace('\'', "'\\''")) }
+    if name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+        name.to_owned()
+    } else {
+        format!("'{}'", name.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::{Verdict, detect};
+    use crate::source::memory::Memory;
+
+    fn app() -> AppRef {
+        "acme/shop/dev".parse::<model::AppEnv>().expect("an app").app_ref()
+    }
+
+    #[test]
+    fn a_source_without_a_template_is_explained() {
+        let catalog = Catalog::builtin().expect("built-in templates");
+        let tree = Memory::of(&[("requirments.txt", ""), ("backend/go.mod", ""), ("README.md", "")]);
+        let Verdict::Nothing(hints) = detect(&catalog, &tree) else { panic!("nothing should fit") };
+        let block = no_template(&app(), &hints, None).to_string();
+        assert_eq!(
+            block,
+            "no template fits the source of acme/shop [SW-B101]
+A template is chosen by the files at the top of the repository. These were looked for:
+  | Go: go.mod
+  | Node.js: package.json, Procfile, server.js, app.js, index.js, main.js, server.mjs, index.mjs, src/index.js, src/server.js
+  | Procfile with bin/build: Procfile, bin/build
+  | Python: requirements.txt, pyproject.toml, Pipfile.lock, poetry.lock, uv.lock, pdm.lock, Pipfile, manage.py, setup.py, environment.yml
+  | Static site: Staticfile, index.html, public/index.html, public/
+  | the top of the repository has: README.md  backend/  requirments.txt
+  | `requirments.txt` is there; was `requirements.txt` meant?
+  → git mv requirments.txt requirements.txt, if that is what it holds; then commit and push again
+  → the go app in `backend/` is built with `root: backend` in app.yaml
+  → git ls-files shows what is committed: a file that git ignores is not pushed
+  → or name a template in app.yaml: `template: python`; or bring your own build: a Procfile and an executable bin/build"
+        );
+    }
+
+    #[test]
+    fn a_limit_is_named_with_its_size_and_the_way_out() {
+        let block = limit(&app(), Hit::Memory, &Limits::default(), vec!["Killed".into()]).to_string();
+        assert!(
+            block.starts_with("the build of acme/shop failed [SW-B104]\nIt used more than its 2.1 GB of memory.\n  | Killed\n  → "),
+            "{block}"
+        );
+        let block = limit(&app(), Hit::Time, &Limits::default(), Vec::new()).to_string();
+        assert!(block.contains("[SW-B105]\nIt did not end within 20 minutes."), "{block}");
+    }
+
+    #[test]
+    fn a_file_name_from_a_repository_can_not_become_a_command() {
+        assert_eq!(quoted("a; rm -rf '$HOME'"), r"'a; rm -rf '\''$HOME'\'''");
+    }
 }

@@ -113,7 +113,8 @@ pub struct Wanted {
 }
 
 /// Names that Node's long-term releases go by in `.nvmrc`.
-const NODE_LTS: &[(&str, u64)] = &[("dubnium", 10), ("erbium", 12), ("fermium", 14), ("gallium", 16), ("hydrogen", 18), ("iron", 20), ("jod", 22), ("krypton", 24)];
+const NODE_LTS: &[(&str, u64)] =
+    &[("dubnium", 10), ("erbium", 12), ("fermium", 14), ("gallium", 16), ("hydrogen", 18), ("iron", 20), ("jod", 22), ("krypton", 24)];
 
 impl Wanted {
     /// Reads a requirement; none when it can not be understood.
@@ -121,7 +122,9 @@ impl Wanted {
         let text = text.trim().trim_matches('"').trim();
         match syntax {
             Syntax::Plain => plain(text).map(|set| Self { sets: vec![set] }),
-            Syntax::Minimum => Prefix::parse(text.trim_start_matches("go")).map(|prefix| Self { sets: vec![vec![Bound::AtLeast(prefix.floor())]] }),
+            Syntax::Minimum => {
+                Prefix::parse(text.trim_start_matches("go")).map(|prefix| Self { sets: vec![vec![Bound::AtLeast(prefix.floor())]] })
+            }
             Syntax::Npm | Syntax::Pep440 => {
                 let sets = text.split("||").map(|part| ranges(part, syntax)).collect::<Option<Vec<_>>>()?;
                 Some(Self { sets })
@@ -158,7 +161,8 @@ fn plain(text: &str) -> Option<Vec<Bound>> {
         let (_, major) = NODE_LTS.iter().find(|(known, _)| *known == name)?;
         return Some(vec![Bound::Within(Prefix(vec![*major]))]);
     }
-    let digits = ["cpython-", "python-", "cpython", "python", "node-", "go", "v"].iter().find_map(|lead| lower.strip_prefix(lead)).unwrap_or(&lower);
+    let digits =
+        ["cpython-", "python-", "cpython", "python", "node-", "go", "v"].iter().find_map(|lead| lower.strip_prefix(lead)).unwrap_or(&lower);
     Prefix::parse(digits).map(|prefix| vec![Bound::Within(prefix)])
 }
 

@@ -28,7 +28,11 @@ async fn works(name: &str) -> (Bench, Running) {
 #[tokio::test(flavor = "multi_thread")]
 async fn uv() {
     let (_, running) = works("uv").await;
-    assert_eq!(running.exec("ls -d /app/.venv/lib/*/site-packages/iniconfig 2>/dev/null | wc -l"), "0", "development dependencies stay out");
+    assert_eq!(
+        running.exec("ls -d /app/.venv/lib/*/site-packages/iniconfig 2>/dev/null | wc -l"),
+        "0",
+        "development dependencies stay out"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

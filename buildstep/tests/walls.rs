@@ -10,7 +10,15 @@ use support::{Bench, Files, docker};
 use tokio_util::sync::CancellationToken;
 
 fn small() -> Limits {
-    Limits { memory: 256 << 20, pids: 100, time: Duration::from_secs(60), disk: 300 << 20, files: 20_000, output: 200_000, ..Limits::default() }
+    Limits {
+        memory: 256 << 20,
+        pids: 100,
+        time: Duration::from_secs(60),
+        disk: 300 << 20,
+        files: 20_000,
+        output: 200_000,
+        ..Limits::default()
+    }
 }
 
 /// Runs a script that must fail; checks that nothing is left.
@@ -65,13 +73,15 @@ async fn a_full_disk_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_cache_is_named() {
-    let (trouble, _) = refused("walls-cache", small(), "for i in $(seq 100); do head -c 50M /dev/zero > /cache/build/fill$i; sleep 0.1; done").await;
+    let (trouble, _) =
+        refused("walls-cache", small(), "for i in $(seq 100); do head -c 50M /dev/zero > /cache/build/fill$i; sleep 0.1; done").await;
     assert_eq!(trouble.code, Code::BuildDisk, "{trouble}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn countless_files_are_named() {
-    let (trouble, _) = refused("walls-files", small(), "cd /tmp; for d in $(seq 200); do mkdir $d; (cd $d; touch $(seq 1000)); done; sleep 20").await;
+    let (trouble, _) =
+        refused("walls-files", small(), "cd /tmp; for d in $(seq 200); do mkdir $d; (cd $d; touch $(seq 1000)); done; sleep 20").await;
     assert_eq!(trouble.code, Code::BuildDisk, "{trouble}");
 }
 

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use buildstep::{Buildstep, Config, Limits, Login, Registry};
+use manager::Say;
 use manager::builder::{Builder, Job, Slug};
 use manager::source::{Entry, EntryKind, Source, TarStream};
-use manager::Say;
 use model::{Digest, Manifest, Trouble};
 use tokio_util::sync::CancellationToken;
 
@@ -143,7 +143,12 @@ impl Bench {
             limits,
             ..Config::default()
         };
-        let builder = Buildstep::new(config, Registry::new(registry.clone(), Some(Login { username: registry::USER.into(), password: registry::PASSWORD.into() }))).await.expect("a builder");
+        let builder = Buildstep::new(
+            config,
+            Registry::new(registry.clone(), Some(Login { username: registry::USER.into(), password: registry::PASSWORD.into() })),
+        )
+        .await
+        .expect("a builder");
         Self { builder: Arc::new(builder), registry, heard: Arc::default(), app: app.to_owned(), _work: work }
     }
 
@@ -175,14 +180,18 @@ impl Bench {
 
     /// Forgets the app's cache.
     pub async fn purge(&self) {
-        self.builder.purge_cache(&format!("testing/{}/dev", self.app).parse::<model::AppEnv>().expect("an app").app_ref()).await.expect("purged");
+        self.builder
+            .purge_cache(&format!("testing/{}/dev", self.app).parse::<model::AppEnv>().expect("an app").app_ref())
+            .await
+            .expect("purged");
     }
 
     /// Nothing of a build is left in the engine or in the work folder.
     pub fn assert_clean(&self, job: &Job) {
         let left = docker(&["ps", "--all", "--quiet", "--filter", &format!("label=slipway.build={}", job.build)]);
         assert_eq!(left, "", "a container of {} was left behind", job.build);
-        let files: Vec<PathBuf> = std::fs::read_dir(self._work.path()).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+        let files: Vec<PathBuf> =
+            std::fs::read_dir(self._work.path()).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
         assert!(files.is_empty(), "files were left behind: {files:?}");
     }
 
@@ -190,13 +199,33 @@ impl Bench {
     pub async fn serve(&self, slug: &Slug) -> Running {
         let image = slug.image.pull_name(&self.registry);
         let login = tempfile::tempdir().expect("a folder");
-        let token = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("{}:{}", registry::USER, registry::PASSWORD));
-        std::fs::write(login.path().join("config.json"), format!(r#"{{"auths":{{"{}":{{"auth":"{token}"}}}}}}"#, self.registry)).expect("written");
+        let token =
+            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("{}:{}", registry::USER, registry::PASSWORD));
+        std::fs::write(login.path().join("config.json"), format!(r#"{{"auths":{{"{}":{{"auth":"{token}"}}}}}}"#, self.registry))
+            .expect("written");
         docker(&["--config", &login.path().display().to_string(), "pull", "--quiet", &image]);
         let command = &slug.processes[&model::ProcessName::web()];
         let container = docker(&[
-            "run", "--detach", "--init", "--label", "slipway.kind=build-test", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
-            "--env", "PORT=8123", "--publish", "127.0.0.1::8123", &image, "/bin/bash", "-c", command,
+            "run",
+            "--detach",
+            "--init",
+            "--label",
+            "slipway.kind=build-test",
+            "--read-only",
+            "--tmpfs",
+            "/tmp",
+            "--cap-drop",
+            "ALL",
+            "--security-opt",
+            "no-new-privileges",
+            "--env",
+            "PORT=8123",
+            "--publish",
+            "127.0.0.1::8123",
+            &image,
+            "/bin/bash",
+            "-c",
+            command,
         ]);
         let address = docker(&["port", &container, "8123"]).lines().next().expect("a port").to_owned();
         Running { container, image, address }
@@ -215,11 +244,19 @@ impl Running {
     pub async fn get(&self, path: &str) -> String {
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
         loop {
-            let output = Command::new("curl").args(["--silent", "--show-error", "--include", "--max-time", "5", &format!("http://{}{path}", self.address)]).output().expect("curl");
+            let output = Command::new("curl")
+                .args(["--silent", "--show-error", "--include", "--max-time", "5", &format!("http://{}{path}", self.address)])
+                .output()
+                .expect("curl");
             if output.status.success() {
                 return String::from_utf8_lossy(&output.stdout).into_owned();
             }
-            assert!(std::time::Instant::now() < deadline, "{path} did not answer: {}\n{}", String::from_utf8_lossy(&output.stderr), docker(&["logs", &self.container]));
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{path} did not answer: {}\n{}",
+                String::from_utf8_lossy(&output.stderr),
+                docker(&["logs", &self.container])
+            );
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     }

@@ -46,7 +46,8 @@ pub fn address() -> String {
                         }
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     };
-                    let server = registry.bind("127.0.0.1:0".parse().expect("an address"), std::sync::Arc::new(Door)).await.expect("a port");
+                    let server =
+                        registry.bind("127.0.0.1:0".parse().expect("an address"), std::sync::Arc::new(Door)).await.expect("a port");
                     tell.send(server.address().to_string()).expect("the test waits");
                     server.serve(CancellationToken::new()).await;
                 });
