@@ -22,6 +22,7 @@ use crate::manifest::Points;
 use crate::name::{RepositoryName, Tag};
 use crate::server::Server;
 use crate::storage::Storage;
+use crate::undisturbed::undisturbed;
 use crate::upload::{Uploads, Writing};
 
 /// How much a caller may send, and how long it may take.
@@ -130,7 +131,12 @@ impl Registry {
 
     /// Removes everything that a repository, and those below it, hold; contents that nobody else shows go with the next
     /// collection. Says how many manifests went.
-    pub async fn remove_within(&self, prefix: &RepositoryName) -> Result<u64, RegistryError> {
+    pub async fn remove_within(self: &Arc<Self>, prefix: &RepositoryName) -> Result<u64, RegistryError> {
+        let (registry, prefix) = (self.clone(), prefix.clone());
+        undisturbed(async move { registry.remove_all_within(&prefix).await }).await
+    }
+
+    async fn remove_all_within(&self, prefix: &RepositoryName) -> Result<u64, RegistryError> {
         let mut removed = 0;
         for repository in self.storage.repositories().await? {
             if !repository.is_within(prefix) {
@@ -204,10 +210,12 @@ impl Registry {
     /// The content must be held when this is called.
     async fn show(&self, repository: &RepositoryName, digest: &ContentDigest) -> Result<(), RegistryError> {
         let _repository = self.repositories.shared(repository).await;
+        self.storage.put_link(repository, digest).await?;
+        // After the link: a collection that begins to watch later than this finds the link in its list.
         if let Some(fresh) = self.fresh.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             fresh.insert(*digest);
         }
-        self.storage.put_link(repository, digest).await
+        Ok(())
     }
 
     /// Removes a manifest with the tags that name it; says whether it was there.

@@ -8,13 +8,11 @@ use http::{HeaderName, StatusCode, header};
 use crate::blobs;
 use crate::digest::{Algorithm, ContentDigest};
 use crate::endpoint::{Answer, CONTENT_DIGEST, Call, Refusal, bare};
-use crate::error::RegistryError;
 use crate::grant::Right;
 use crate::intake::Intake;
 use crate::name::RepositoryName;
 use crate::problem::{Code, Problem};
 use crate::range;
-use crate::registry::Registry;
 use crate::upload::{Upload, Writing};
 
 const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
@@ -151,32 +149,15 @@ async fn receive(call: &Call, intake: &mut Intake, mut writing: Writing, length:
     Ok(writing)
 }
 
-/// Verifies and publishes. Done in a task of its own: a caller who goes away now must not leave it half done.
+/// Verifies and publishes.
 async fn complete(call: &Call, writing: Writing, repository: &RepositoryName, digest: ContentDigest) -> Answer {
-    let (registry, name) = (call.registry.clone(), repository.clone());
-    let task = tokio::spawn(async move { verify_and_shelve(&registry, writing, &name, digest).await });
-    match task.await {
-        Ok(Ok(())) => Ok(created(repository, &digest)),
-        Ok(Err(refusal)) => Err(refusal),
-        Err(error) => {
-            let (path, source) = (call.registry.storage.staging().into(), std::io::Error::other(error));
-            Err(RegistryError::File { path, source }.into())
-        }
-    }
-}
-
-async fn verify_and_shelve(
-    registry: &Registry,
-    writing: Writing,
-    repository: &RepositoryName,
-    digest: ContentDigest,
-) -> Result<(), Refusal> {
     let (writing, actual) = writing.seal(digest.algorithm()).await?;
     if actual != digest {
-        registry.uploads.discard(writing).await;
+        call.registry.uploads.discard(writing).await;
         return Err(Problem::new(Code::DigestInvalid, format!("the content is {actual}, not {digest}")).into());
     }
-    Ok(registry.shelve(writing, repository, &digest).await?)
+    call.registry.shelve(writing, repository, &digest).await?;
+    Ok(created(repository, &digest))
 }
 
 fn digest_parameter(call: &Call, name: &str) -> Result<Option<ContentDigest>, Problem> {
