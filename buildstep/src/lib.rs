@@ -1,1 +1,44 @@
-//! buildstep
+//! The builder: source tree → template → slug → image in the registry.
+//!
+//! Owns the stack and its layers, the templates' format, the walls around builds, and the shape of slugs. Knowledge about
+//! languages is data, in `templates/`. Must never use the engine's own image builder, never run foreign code outside of a
+//! walled container, and never see a secret of the platform. bollard is known to `engine` alone.
+
+mod apt;
+mod bootstrap;
+mod buildstep;
+pub mod catalog;
+pub mod detect;
+mod engine;
+mod hostenv;
+mod ignore;
+mod image;
+mod intake;
+mod key;
+mod layers;
+mod limits;
+mod mirrors;
+mod near;
+pub mod pins;
+mod processes;
+mod record;
+mod registry;
+mod run;
+mod sanitize;
+mod script;
+mod slug;
+pub mod source;
+mod stack;
+pub mod template;
+mod upload;
+mod usage;
+mod user_errors;
+pub mod version;
+
+pub use buildstep::{Buildstep, Config, SetupError};
+pub use engine::EngineError;
+pub use layers::{LayerError, Progress};
+pub use limits::Limits;
+pub use mirrors::mirrors;
+pub use registry::{Login, Registry, RegistryError};
+pub use stack::Recipe;

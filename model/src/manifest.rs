@@ -270,7 +270,8 @@ fn health_probe(node: &Node, table: &mut Table) -> Result<Probe, ManifestError> 
             Ok(Probe::Http { path, status: status.unwrap_or((200, 399)), text })
         }
         (None, _, _) if status.is_some() || text.is_some() => Err(node.error("`status` and `text` belong to an `http` check".into())),
-        (None, Some(_), None) => Ok(Probe::Tcp),
+        (None, Some(tcp), None) if tcp.is_true() => Ok(Probe::Tcp),
+        (None, Some(tcp), None) => Err(tcp.error("expected `true`; `health: none` switches the check off".into())),
         (None, None, Some(exec)) => Ok(Probe::Exec { command: exec.command()? }),
         _ => Err(node.error("a health check has exactly one of `http`, `tcp`, `exec`".into())),
     }
@@ -346,7 +347,7 @@ mod tests {
         let mut text = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
         for level in 1..12 {
             let item = format!("*a{}", level - 1);
-            text.push_str(&format!("a{level}: &a{level} [{}]\n", vec![item.as_str(); 9].join(",")));
+            text.push_str(&format!("a{level}: &a{level} [{}]\n", [item.as_str(); 9].join(",")));
         }
         assert!(refused(&text).contains("alias"));
     }

@@ -19,6 +19,7 @@ mod hosts;
 mod instances;
 mod routes;
 
+pub use assignments::Fenced;
 pub use embedded::Embedded;
 
 /// Largest node in bytes: a quarter of what ZooKeeper takes, so that an oversized one is refused with its name and not seen

@@ -135,8 +135,7 @@ impl Records {
 }
 
 fn migrations() -> Migrator {
-    let one = |version, name, sql| {
-        Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sqlx::SqlStr::from_static(sql), false)
-    };
+    let one =
+        |version, name, sql| Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sqlx::SqlStr::from_static(sql), false);
     Migrator { migrations: Cow::Owned(vec![one(1, "records", include_str!("../migrations/0001_records.sql"))]), ..Migrator::DEFAULT }
 }

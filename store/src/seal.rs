@@ -75,8 +75,7 @@ impl Keyring {
             let text = serde_json::to_vec_pretty(&file).map_err(|_| damaged())?;
             // Written beside and renamed, so that a crash leaves no half key behind.
             let draft = path.with_extension("new");
-            let mut out =
-                std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(fail)?;
+            let mut out = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(fail)?;
             out.write_all(&text).and_then(|()| out.sync_all()).map_err(fail)?;
             std::fs::rename(&draft, path).map_err(fail)?;
         }
@@ -113,9 +112,8 @@ impl Keyring {
         let mut bytes = [0; 12];
         hex::decode_to_slice(nonce, &mut bytes).map_err(|_| broken())?;
         let mut data = hex::decode(data).map_err(|_| broken())?;
-        let plain = key
-            .open_in_place(Nonce::assume_unique_for_key(bytes), Aad::from(context.as_bytes()), &mut data)
-            .map_err(|_| broken())?;
+        let plain =
+            key.open_in_place(Nonce::assume_unique_for_key(bytes), Aad::from(context.as_bytes()), &mut data).map_err(|_| broken())?;
         Ok(plain.to_vec())
     }
 

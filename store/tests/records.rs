@@ -131,7 +131,8 @@ async fn keys_and_hostnames_are_taken_once_and_events_stay() {
     change.add_event(&event).await.expect("an event");
     change.commit().await.expect("a commit");
     let filter = store::records::EventFilter { tenant: Some(app.tenant.clone()), object: Some("acme/shop".into()) };
-    let events = tokio::time::timeout(Duration::from_secs(10), database.records.events(&filter, 10)).await.expect("in time").expect("a read");
+    let events =
+        tokio::time::timeout(Duration::from_secs(10), database.records.events(&filter, 10)).await.expect("in time").expect("a read");
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].verb, "apps:create");
     assert!(Role::Owner > Role::Deployer);

@@ -1,1 +1,91 @@
-//! web-ui
+//! The HTTP API (`/api/v1`, OpenAPI from the code) and the dashboard (server-rendered pages, streams over SSE).
+//!
+//! Owns how requests become verbs of the manager and how answers become JSON, text or pages: who calls, what a body may be,
+//! what a browser may do. Must never decide a right, write a record or know a container: the manager decides, and logs of
+//! instances come through the trait `Logs`, wired by the binary.
+
+mod ansi;
+mod api;
+mod assets;
+mod at;
+mod body;
+mod caller;
+mod guard;
+mod logs;
+mod pages;
+mod problem;
+mod serve;
+mod sign_in_limit;
+mod streams;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use manager::{Identity, Manager};
+use tokio_util::sync::CancellationToken;
+
+pub use api::ROUTES;
+pub use logs::{LogStream, Logs};
+pub use serve::Bound;
+
+/// What the HTTP side needs to know of the install.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Whether browsers reach it by https: cookies are then sent over https only.
+    pub https: bool,
+    /// Seconds within which an answer must have begun; streams go on beyond it.
+    pub request_timeout: Duration,
+    /// How often a stream asks whether whom it is for may still have it.
+    pub recheck: Duration,
+    /// Connections at once; further ones wait.
+    pub connections: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { https: false, request_timeout: Duration::from_secs(30), recheck: Duration::from_secs(10), connections: 1_024 }
+    }
+}
+
+/// What every request shares.
+pub(crate) struct Web {
+    pub(crate) manager: Arc<Manager>,
+    pub(crate) logs: Arc<dyn Logs>,
+    pub(crate) config: Config,
+    pub(crate) sign_ins: sign_in_limit::SignIns,
+    pub(crate) pages: pages::Pages,
+    /// Ends streams when the server stops: they have no end of their own.
+    pub(crate) stop: CancellationToken,
+}
+
+/// The HTTP side of the platform.
+#[derive(Clone)]
+pub struct WebUi {
+    web: Arc<Web>,
+}
+
+impl WebUi {
+    /// Over the manager, the logs of instances, and what is configured.
+    pub fn new(manager: Arc<Manager>, logs: Arc<dyn Logs>, config: Config) -> Self {
+        let pages = pages::Pages::new();
+        let sign_ins = sign_in_limit::SignIns::default();
+        Self { web: Arc::new(Web { manager, logs, config, sign_ins, pages, stop: CancellationToken::new() }) }
+    }
+
+    /// API and pages for the network: callers show a token or a cookie.
+    pub fn router(&self) -> Router {
+        let routes = api::router().merge(pages::router());
+        guard::around(routes, self.web.clone(), caller::Door::Network)
+    }
+
+    /// The API for the control socket: whoever reaches it is the operator. The permissions of the socket file protect it.
+    pub fn router_for_operator(&self) -> Router {
+        self.router_for(Identity::operator("control socket"))
+    }
+
+    /// The API for somebody who has proved already who they are, such as by SSH: every request is theirs.
+    pub fn router_for(&self, who: Identity) -> Router {
+        guard::around(api::router(), self.web.clone(), caller::Door::Known(Arc::new(who)))
+    }
+}

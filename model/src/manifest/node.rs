@@ -89,6 +89,10 @@ impl<'a> Node<'a> {
         Ok(Table(table))
     }
 
+    pub(super) fn is_true(&self) -> bool {
+        matches!(self.0.data, YamlData::Value(Scalar::Boolean(true)))
+    }
+
     pub(super) fn string(&self) -> Result<String, ManifestError> {
         match &self.0.data {
             YamlData::Value(Scalar::String(text)) => Ok(text.to_string()),

@@ -1,6 +1,6 @@
 //! A registry on a free port, with tenants that may and may not, and the requests that tests make.
 
-#![expect(dead_code, reason = "every test program uses its own part")]
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -72,12 +72,7 @@ pub struct Member {
 }
 
 fn member(row: &PgRow) -> Result<Member, RecordsError> {
-    Ok(Member {
-        tenant: text(row, "tenant")?,
-        team: text(row, "team")?,
-        user: text(row, "user_name")?,
-        role: text::<Role>(row, "role")?,
-    })
+    Ok(Member { tenant: text(row, "tenant")?, team: text(row, "team")?, user: text(row, "user_name")?, role: text::<Role>(row, "role")? })
 }
 
 fn tenant(row: &PgRow) -> Result<Tenant, RecordsError> {

@@ -1,0 +1,522 @@
+//! `Buildstep`: the builder. Source tree → template → slug → image in the registry.
+//!
+//! Puts the parts together and tells the pusher what happens. Must never keep state that a restart would miss: layers, caches
+//! and images are found again by their names.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use manager::builder::{Builder, Job, Prepared, Slug};
+use manager::{Say, Source};
+use model::say;
+use model::{AppRef, Code, Digest, ImageRef, Manifest, TemplateName, Trouble};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::Catalog;
+use crate::detect::{self, Verdict};
+use crate::engine::{Engine, EngineError};
+use crate::hostenv::HostEnv;
+use crate::ignore::Ignore;
+use crate::image::{self, Words};
+use crate::intake::Intake;
+use crate::key;
+use crate::layers::{LayerError, Layers, Progress, Ready};
+use crate::limits::Limits;
+use crate::pins::{self, Choice};
+use crate::processes;
+use crate::record::{self, Record};
+use crate::registry::Registry;
+use crate::run::{BUILD_LABEL, Run, SCOPE_LABEL};
+use crate::script::{self, Values};
+use crate::slug::{Content, Packed};
+use crate::source::{EntryKind, Folder, SourceTree};
+use crate::stack::{Recipe, TITLE};
+use crate::template::{Template, TemplateError};
+use crate::user_errors;
+
+/// How a builder is set up.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The socket of the Docker Engine.
+    pub docker: String,
+    /// A folder of this machine for spools and half-made layers.
+    pub work: PathBuf,
+    /// What the stack is made from.
+    pub recipe: Recipe,
+    /// Folders with further templates.
+    pub templates: Vec<PathBuf>,
+    /// The network of builds.
+    pub network: String,
+    /// Its bridge, for firewall rules; at most 15 bytes.
+    pub bridge: String,
+    /// Its subnet.
+    pub subnet: String,
+    /// What one build may use.
+    pub limits: Limits,
+    /// A certificate bundle for builds instead of the host's own.
+    pub ca: Option<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            docker: "/var/run/docker.sock".into(),
+            work: "/var/lib/slipway/build".into(),
+            recipe: Recipe::default(),
+            templates: Vec::new(),
+            network: "slipway-build".into(),
+            bridge: "slipway-build".into(),
+            subnet: "10.213.0.0/22".into(),
+            limits: Limits::default(),
+            ca: None,
+        }
+    }
+}
+
+/// Why a builder could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A template is broken.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The engine can not be reached.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The work folder can not be made.
+    #[error("could not make the folder {path}")]
+    Work {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// The builder.
+#[derive(Debug)]
+pub struct Buildstep {
+    config: Config,
+    catalog: Catalog,
+    engine: Engine,
+    registry: Registry,
+    layers: Layers,
+    host: HostEnv,
+    caches: Mutex<HashMap<String, Arc<Mutex<()>>>>,
+}
+
+/// Files of a build in the work folder; they go when it is dropped.
+struct Spools {
+    content: PathBuf,
+    layer: PathBuf,
+}
+
+impl Spools {
+    fn new(work: &Path, build: &str) -> Self {
+        Self { content: work.join(format!("spool-{build}")), layer: work.join(format!("layer-{build}")) }
+    }
+}
+
+impl Drop for Spools {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.content);
+        let _ = std::fs::remove_file(&self.layer);
+    }
+}
+
+impl Buildstep {
+    /// Sets up a builder that stores images in `registry`.
+    pub async fn new(config: Config, registry: Registry) -> Result<Self, SetupError> {
+        let mut catalog = Catalog::builtin()?;
+        for folder in &config.templates {
+            catalog.add_folder(folder)?;
+        }
+        std::fs::create_dir_all(&config.work).map_err(|source| SetupError::Work { path: config.work.clone(), source })?;
+        let engine = Engine::connect(&config.docker).await?;
+        let host = HostEnv::of_host(config.ca.as_deref());
+        let layers =
+            Layers::new(engine.clone(), registry.clone(), config.recipe.clone(), config.work.clone(), host.clone(), config.network.clone());
+        Ok(Self { config, catalog, engine, registry, layers, host, caches: Mutex::default() })
+    }
+
+    /// The templates.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Makes every layer of the stack that is not there.
+    pub async fn boot(&self, progress: Progress<'_>) -> Result<(), LayerError> {
+        for template in self.catalog.iter() {
+            self.layers.ready(template, progress).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the layers of one template.
+    pub async fn boot_template(&self, name: &TemplateName, progress: Progress<'_>) -> Result<(), LayerError> {
+        match self.catalog.get(name) {
+            Some(template) => self.layers.ready(template, progress).await.map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes what builds and layers left behind that this machine's last run did not end.
+    pub async fn remove_leftovers(&self) -> Result<usize, EngineError> {
+        self.layers.reap().await?;
+        let stale = self.engine.labelled(&[BUILD_LABEL.to_owned(), format!("{SCOPE_LABEL}={}", self.config.network)]).await?;
+        for (container, _) in &stale {
+            self.engine.remove(container).await?;
+        }
+        for entry in std::fs::read_dir(&self.config.work).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if ["spool-", "layer-"].iter().any(|lead| name.to_string_lossy().starts_with(lead)) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+        Ok(stale.len())
+    }
+
+    /// Empties the cache of an app.
+    pub async fn purge_cache(&self, app: &AppRef) -> Result<(), EngineError> {
+        for volume in self.engine.volumes(&[format!("slipway.cache={app}"), format!("{SCOPE_LABEL}={}", self.config.network)]).await? {
+            let lock = self.cache_lock(&volume).await;
+            let _free = lock.lock().await;
+            self.engine.remove_volume(&volume).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs every step of a build.
+    async fn steps(&self, job: &Job, template: &Template, said: &dyn Say, cancel: &CancellationToken) -> Result<Slug, Trouble> {
+        let app = job.app.app_ref();
+        let build = job.build.as_str();
+        let limits = self.config.limits.hinted(&job.manifest);
+        let tree = rooted(&job.source, &job.manifest)?;
+        let ready = self.stack(template, &job.build, said, cancel).await?;
+        let tools = self.tools(template, &ready, &tree, said)?;
+
+        let spools = Spools::new(&self.config.work, build);
+        let mut content = self.in_container(job, &limits, template, &ready, &tools, &spools, said, cancel).await?;
+
+        let found = processes::processes(
+            content.text("Procfile").as_deref(),
+            content.text(record::PROCESSES).as_deref(),
+            &template.spec.processes,
+            &job.manifest,
+        )
+        .map_err(|error| user_errors::bad_procfile(&error))?;
+        if found.is_empty() {
+            return Err(user_errors::no_process(&app, template.spec.no_process.as_deref()));
+        }
+        let record = Record {
+            format: 1,
+            source_tree: tree_id(job),
+            root: job.manifest.root.clone().unwrap_or_default(),
+            template: template.name().clone(),
+            template_digest: template.digest().to_string(),
+            stack: TITLE.into(),
+            build_layer: ready.build.full(),
+            tools,
+            build_variables: job.manifest.build.env.keys().cloned().collect(),
+            processes: found.clone(),
+        };
+        content.remove(record::PROCESSES);
+        content.add(record::PATH, &record.to_bytes()).map_err(|error| user_errors::io(build, error))?;
+        said.step("Process types");
+        for (name, command) in &found {
+            said.detail(format!("{name}: {command}"));
+        }
+
+        said.step("Making the slug");
+        let start = Instant::now();
+        let packed = pack(content, &spools.layer, &app, build).await?;
+        said.detail(format!("{}, {} unpacked, made in {}", say::size(packed.size), say::size(packed.unpacked), took(start)));
+        if cancel.is_cancelled() {
+            return Err(user_errors::cancelled(&app));
+        }
+        let start = Instant::now();
+        let words = Words {
+            env: run_env(template),
+            command: found.get(&model::ProcessName::web()).or_else(|| found.values().next()).cloned(),
+            annotations: record.annotations(),
+        };
+        let image = self.store(&app, &ready, &packed, &words, &spools.layer).await.map_err(|error| user_errors::registry(build, error))?;
+        said.detail(format!("image {} stored in {}", image.digest.short(), took(start)));
+        Ok(Slug { image, processes: found, size: packed.size })
+    }
+
+    /// The template of a source and why: the reason, then what else fits.
+    fn template<'a>(&'a self, app: &AppRef, tree: &dyn SourceTree, manifest: &Manifest) -> Result<(&'a Template, Vec<String>), Trouble> {
+        if let Some(name) = &manifest.template {
+            let template = self.catalog.get(name).ok_or_else(|| user_errors::unknown_template(name, &self.catalog))?;
+            return Ok((template, vec!["app.yaml asks for it".into()]));
+        }
+        match detect::detect(&self.catalog, tree) {
+            Verdict::Found(fit, others) => {
+                let template =
+                    self.catalog.get(&fit.template).ok_or_else(|| user_errors::unknown_template(&fit.template, &self.catalog))?;
+                let mut because = vec![fit.because];
+                because.extend(others.iter().map(|other| {
+                    format!("{} would fit too ({}); `template: {}` in app.yaml chooses it", other.template, other.because, other.template)
+                }));
+                Ok((template, because))
+            }
+            Verdict::Nothing(hints) => Err(user_errors::no_template(app, &hints, manifest.root.as_deref())),
+        }
+    }
+
+    /// The stack, its making told to the pusher.
+    async fn stack(
+        &self,
+        template: &Template,
+        build: &model::BuildId,
+        said: &dyn Say,
+        cancel: &CancellationToken,
+    ) -> Result<Ready, Trouble> {
+        let progress = |line: &str| said.detail(line);
+        tokio::select! {
+            ready = self.layers.ready(template, &progress) => ready.map_err(|error| user_errors::layers(build.as_str(), error)),
+            () = cancel.cancelled() => Err(Trouble::new(Code::Cancelled, "the build was cancelled").next("push again to build again")),
+        }
+    }
+
+    /// Chooses a version of each tool.
+    fn tools(
+        &self,
+        template: &Template,
+        ready: &Ready,
+        tree: &dyn SourceTree,
+        said: &dyn Say,
+    ) -> Result<BTreeMap<String, String>, Trouble> {
+        let mut tools = BTreeMap::new();
+        let mut warnings = Vec::new();
+        for tool in &template.spec.tools {
+            let available = ready.tools.get(&tool.name).map(Vec::as_slice).unwrap_or_default();
+            let choice = pins::choose(&pins::find(&tool.pins, tree), available, tool.newer);
+            match &choice {
+                Choice::Nearest(version, pin) => {
+                    warnings.push(format!("{} asks for {} {}; the nearest that the stack has is {version}", pin.file, tool.title, pin.text))
+                }
+                Choice::Unread(version, pin) => {
+                    warnings.push(format!("`{}` in {} is not understood; {} {version} is used", pin.text, pin.file, tool.title))
+                }
+                Choice::Refused(pin) => return Err(user_errors::version_unavailable(tool, pin, available)),
+                Choice::Missing => return Err(user_errors::tool_missing(tool)),
+                Choice::Default(_) | Choice::Exact(..) => {}
+            }
+            if let Some(version) = choice.version() {
+                let asked = if let Choice::Exact(_, pin) = &choice { format!(", as {} asks", pin.file) } else { String::new() };
+                said.detail(format!("{} {version} on {TITLE}{asked}", tool.title));
+                tools.insert(tool.name.clone(), version.to_string());
+            }
+        }
+        for warning in warnings {
+            said.warn(warning);
+        }
+        Ok(tools)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one build's parts, used here once")]
+    async fn in_container(
+        &self,
+        job: &Job,
+        limits: &Limits,
+        template: &Template,
+        ready: &Ready,
+        tools: &BTreeMap<String, String>,
+        spools: &Spools,
+        said: &dyn Say,
+        cancel: &CancellationToken,
+    ) -> Result<Content, Trouble> {
+        let app = job.app.app_ref();
+        let build = job.build.as_str();
+        let engine_failed = |error| user_errors::engine(build, error);
+        let values = Values {
+            template: template.name().to_string(),
+            versions: tools.clone(),
+            fingerprint: format!("{}{}", ready.build.tag, template.digest().short()),
+        };
+        let script = script::render(template, &values).map_err(|error| {
+            tracing::error!(build, error = %error, "a template can not be rendered");
+            Trouble::internal(build)
+        })?;
+        self.engine.network(&self.config.network, &self.config.bridge, &self.config.subnet).await.map_err(engine_failed)?;
+        let cache = cache_name(&self.config.network, &app, template.name());
+        let lock = self.cache_lock(&cache).await;
+        let _alone = tokio::select! {
+            held = lock.lock() => held,
+            () = cancel.cancelled() => return Err(user_errors::cancelled(&app)),
+        };
+        let labels = HashMap::from([
+            ("slipway.kind".to_owned(), "cache".to_owned()),
+            ("slipway.cache".to_owned(), app.to_string()),
+            (SCOPE_LABEL.to_owned(), self.config.network.clone()),
+        ]);
+        self.engine.volume(&cache, labels).await.map_err(engine_failed)?;
+        let tar = job.source.tar().await.map_err(|error| user_errors::io(build, error))?;
+        let root = job.manifest.root.clone().unwrap_or_default();
+        let ignored = rooted(&job.source, &job.manifest)?.text(".slugignore").unwrap_or_default();
+        let run = Run {
+            engine: &self.engine,
+            id: &job.build,
+            app: &app,
+            image: ready.build.full(),
+            network: self.config.network.clone(),
+            cache: cache.clone(),
+            script,
+            env: self.build_env(template, &job.manifest, &values.fingerprint),
+            ca: self.host.ca.clone(),
+            limits,
+            said,
+            cancel,
+        };
+        let built = run.run(Intake { root, ignore: Ignore::parse(&ignored), max_bytes: limits.source }, tar, &spools.content).await;
+        self.trim_cache(&cache, limits, built.as_ref().err()).await;
+        built
+    }
+
+    /// A cache that grew over its limit, or filled the disk, starts anew.
+    async fn trim_cache(&self, cache: &str, limits: &Limits, trouble: Option<&Trouble>) {
+        let full = trouble.is_some_and(|trouble| matches!(trouble.code, Code::BuildDisk | Code::DiskFull));
+        let size = match self.engine.volume_place(cache).await {
+            Ok(Some(place)) => {
+                let enough = crate::usage::Usage { bytes: limits.cache, files: limits.files };
+                tokio::task::spawn_blocking(move || crate::usage::below(&place, enough)).await.ok().flatten().unwrap_or_default()
+            }
+            _ => crate::usage::Usage::default(),
+        };
+        if full || size.bytes > limits.cache || size.files > limits.files {
+            tracing::info!(cache, bytes = size.bytes, "the cache of an app is emptied");
+            if let Err(error) = self.engine.remove_volume(cache).await {
+                tracing::warn!(cache, error = %error, "the cache of an app could not be emptied");
+            }
+        }
+    }
+
+    /// Environment of a build, later ones first to lose: the host's, the template's, the repository's, the platform's.
+    fn build_env(&self, template: &Template, manifest: &Manifest, fingerprint: &str) -> Vec<String> {
+        let mut env: BTreeMap<String, String> = self.host.variables.clone();
+        env.extend(run_env(template));
+        env.extend(template.spec.env.build.clone());
+        env.extend(manifest.build.env.clone());
+        env.insert("HOME".into(), "/tmp/home".into());
+        env.insert("SLIPWAY_FINGERPRINT".into(), fingerprint.into());
+        env.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+    }
+
+    /// Uploads a layer and makes the image of it.
+    async fn store(
+        &self,
+        app: &AppRef,
+        ready: &Ready,
+        packed: &Packed,
+        words: &Words,
+        layer: &Path,
+    ) -> Result<ImageRef, crate::registry::RegistryError> {
+        let repository = app.to_string();
+        let base = ready.base.as_ref();
+        for below in &base.layers {
+            if !self.registry.has_blob(&repository, below.digest).await?
+                && !self.registry.mount(&base.repository, &repository, below.digest).await?
+            {
+                // A registry that does not share layers between repositories is given them once more.
+                let bytes = self.registry.blob(&base.repository, below.digest).await?;
+                self.registry.put_bytes(&repository, below.digest, bytes).await?;
+            }
+        }
+        self.registry.put_file(&repository, packed.digest, packed.size, layer).await?;
+        let composed = image::compose(base, packed, words);
+        self.registry.put_bytes(&repository, Digest::of(&composed.config), composed.config).await?;
+        let digest = Digest::of(&composed.manifest);
+        self.registry.put_manifest(&repository, &digest.to_string(), composed.manifest).await?;
+        Ok(ImageRef { repository, digest })
+    }
+
+    async fn cache_lock(&self, cache: &str) -> Arc<Mutex<()>> {
+        self.caches.lock().await.entry(cache.to_owned()).or_default().clone()
+    }
+}
+
+/// Environment of the running slug.
+fn run_env(template: &Template) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::from([
+        ("HOME".to_owned(), "/app".to_owned()),
+        ("LANG".to_owned(), "C.UTF-8".to_owned()),
+        ("PATH".to_owned(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
+    ]);
+    env.extend(template.spec.env.run.clone());
+    env
+}
+
+/// Dots can not stand in names, so that no two apps share a cache.
+fn cache_name(scope: &str, app: &AppRef, template: &TemplateName) -> String {
+    format!("slipway-cache.{scope}.{}.{}.{template}", app.tenant, app.app)
+}
+
+/// The app's folder of a source.
+fn rooted(source: &Arc<dyn Source>, manifest: &Manifest) -> Result<Folder, Trouble> {
+    if let Some(root) = &manifest.root
+        && source.list(root).is_none()
+    {
+        let folders = source.list("").unwrap_or_default().into_iter().filter(|entry| entry.kind == EntryKind::Folder);
+        let folders: Vec<String> = folders.map(|entry| format!("{}/", entry.name)).collect();
+        return Err(user_errors::no_such_root(root, &folders));
+    }
+    Ok(Folder::new(source.clone(), manifest.root.as_deref().unwrap_or_default()))
+}
+
+/// The id of the tree that a job builds.
+fn tree_id(job: &Job) -> String {
+    job.source.tree_id(job.manifest.root.as_deref().unwrap_or_default()).unwrap_or_default()
+}
+
+fn took(start: Instant) -> String {
+    say::elapsed(start.elapsed().as_millis().try_into().unwrap_or(u64::MAX))
+}
+
+async fn pack(content: Content, layer: &Path, app: &AppRef, build: &str) -> Result<Packed, Trouble> {
+    let path = layer.to_path_buf();
+    let packing = tokio::task::spawn_blocking(move || content.pack(std::fs::File::create(path)?));
+    let packed = packing.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()));
+    packed.map_err(|error| user_errors::slug(app, build, error))
+}
+
+#[async_trait::async_trait]
+impl Builder for Buildstep {
+    async fn prepare(&self, job: &Job) -> Result<Prepared, Trouble> {
+        let tree = rooted(&job.source, &job.manifest)?;
+        let (template, notes) = self.template(&job.app.app_ref(), &tree, &job.manifest)?;
+        let source_key = key::source_key(&tree_id(job), self.layers.recipe(), template, &job.manifest);
+        Ok(Prepared { template: template.name().clone(), notes, source_key: source_key.hex() })
+    }
+
+    async fn build(&self, job: &Job, prepared: &Prepared, said: Arc<dyn Say>, cancel: CancellationToken) -> Result<Slug, Trouble> {
+        let start = Instant::now();
+        let template =
+            self.catalog.get(&prepared.template).ok_or_else(|| user_errors::unknown_template(&prepared.template, &self.catalog))?;
+        let built = self.steps(job, template, said.as_ref(), &cancel).await;
+        let duration_ms = start.elapsed().as_millis() as u64;
+        match &built {
+            Ok(slug) => {
+                tracing::info!(app = %job.app, build = %job.build, template = %prepared.template, image = %slug.image, duration_ms, "built")
+            }
+            Err(trouble) => tracing::info!(app = %job.app, build = %job.build, code = %trouble.code, duration_ms, "not built"),
+        }
+        built
+    }
+
+    async fn has_image(&self, image: &ImageRef) -> bool {
+        matches!(self.registry.manifest(&image.repository, &image.digest.to_string()).await, Ok(Some(_)))
+    }
+
+    async fn reap(&self) {
+        match self.remove_leftovers().await {
+            Ok(0) => {}
+            Ok(containers) => tracing::info!(containers, "removed what builds left behind"),
+            Err(error) => tracing::warn!(error = %error, "could not remove what builds left behind"),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The source on its way into a build: a tar of a commit becomes a tar of `/app`.
+//!
+//! Takes the app's folder only, leaves out what a slug never holds, gives everything to the app's user, and lets nothing pass
+//! that could reach outside: no absolute paths, no `..`, no devices.
+
+use std::io::{self, Read, Write};
+use std::path::{Component, Path, PathBuf};
+
+use tar::{Archive, Builder, EntryType, Header};
+
+use crate::ignore::Ignore;
+use crate::stack::UID;
+
+/// What is taken of a source.
+#[derive(Debug, Clone, Default)]
+pub struct Intake {
+    /// The app's folder; empty for the whole.
+    pub root: String,
+    /// What the slug does not need.
+    pub ignore: Ignore,
+    /// Most bytes of files.
+    pub max_bytes: u64,
+}
+
+/// What was taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// The source is larger than allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("the source has more than {0} bytes of files")]
+pub struct TooLarge(pub u64);
+
+impl Intake {
+    /// Copies entries from `from` to `to`.
+    pub fn copy(&self, from: impl Read, to: impl Write) -> io::Result<Taken> {
+        let mut taken = Taken::default();
+        let mut out = Builder::new(to);
+        let mut archive = Archive::new(from);
+        for entry in archive.entries()? {
+            let mut entry = entry?;
+            let kind = entry.header().entry_type();
+            let Some(path) = self.place(&entry.path()?, kind.is_dir()) else { continue };
+            let mut header = Header::new_gnu();
+            header.set_uid(u64::from(UID));
+            header.set_gid(u64::from(UID));
+            header.set_mtime(0);
+            header.set_entry_type(kind);
+            match kind {
+                EntryType::Directory => {
+                    header.set_mode(0o755);
+                    header.set_size(0);
+                    out.append_data(&mut header, path, io::empty())?;
+                }
+                EntryType::Symlink => {
+                    let Some(target) = entry.link_name()?.map(|target| target.into_owned()) else { continue };
+                    header.set_mode(0o777);
+                    header.set_size(0);
+                    out.append_link(&mut header, path, target)?;
+                }
+                EntryType::Regular | EntryType::Continuous => {
+                    taken.files += 1;
+                    taken.bytes += entry.size();
+                    if taken.bytes > self.max_bytes {
+                        return Err(io::Error::other(TooLarge(self.max_bytes)));
+                    }
+                    header.set_entry_type(EntryType::Regular);
+                    header.set_mode(if entry.header().mode()? & 0o100 == 0 { 0o644 } else { 0o755 });
+                    header.set_size(entry.size());
+                    out.append_data(&mut header, path, &mut entry)?;
+                }
+                // Hard links, devices, fifos: no commit holds one.
+                _ => {}
+            }
+        }
+        out.into_inner()?.flush()?;
+        Ok(taken)
+    }
+
+    /// Where an entry goes, if anywhere.
+    fn place(&self, path: &Path, is_folder: bool) -> Option<PathBuf> {
+        let mut parts = Vec::new();
+        for component in path.components() {
+            match component {
+                Component::Normal(part) => parts.push(part.to_str()?),
+                Component::CurDir => {}
+                _ => return None,
+            }
+        }
+        let root: Vec<&str> = self.root.split('/').filter(|part| !part.is_empty()).collect();
+        let below = parts.strip_prefix(root.as_slice())?;
+        let first = below.first()?;
+        if below.contains(&".git") || *first == ".slipway" || self.ignore.covers(&below.join("/"), is_folder) {
+            return None;
+        }
+        Some(below.iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(entries: &[(&str, EntryType, &str)]) -> Vec<u8> {
+        let mut builder = Builder::new(Vec::new());
+        for (path, kind, content) in entries {
+            let mut header = Header::new_old();
+            // Written by hand: the library refuses the hostile paths that are meant here.
+            header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
+            header.set_entry_type(*kind);
+            header.set_mode(0o4755);
+            header.set_size(if *kind == EntryType::Regular { content.len() as u64 } else { 0 });
+            if *kind == EntryType::Symlink {
+                header.set_link_name_literal(content).expect("it fits");
+            }
+            header.set_cksum();
+            builder.append(&header, content.as_bytes()).expect("memory takes all");
+        }
+        builder.into_inner().expect("memory takes all")
+    }
+
+    fn taken(intake: &Intake, entries: &[(&str, EntryType, &str)]) -> Vec<(String, u32, u64)> {
+        let mut out = Vec::new();
+        intake.copy(source(entries).as_slice(), &mut out).expect("it copies");
+        let mut archive = Archive::new(out.as_slice());
+        let read = |entry: tar::Entry<'_, &[u8]>| {
+            (
+                entry.path().expect("a path").display().to_string(),
+                entry.header().mode().expect("a mode"),
+                entry.header().uid().expect("a uid"),
+            )
+        };
+        archive.entries().expect("a tar").map(|entry| read(entry.expect("an entry"))).collect()
+    }
+
+    #[test]
+    fn nothing_reaches_outside() {
+        let intake = Intake { max_bytes: 100, ..Intake::default() };
+        let entries = [
+            ("/etc/passwd", EntryType::Regular, "x"),
+            ("../up", EntryType::Regular, "x"),
+            ("a/../../up", EntryType::Regular, "x"),
+            (".git/config", EntryType::Regular, "x"),
+            ("sub/.git", EntryType::Regular, "x"),
+            (".slipway/processes", EntryType::Regular, "x"),
+            ("dev", EntryType::Block, ""),
+            ("app.py", EntryType::Regular, "x"),
+        ];
+        assert_eq!(taken(&intake, &entries), [("app.py".to_owned(), 0o755, u64::from(UID))]);
+    }
+
+    #[test]
+    fn a_sub_folder_becomes_the_app() {
+        let intake = Intake { root: "backend".into(), ignore: Ignore::parse("*.psd"), max_bytes: 100 };
+        let entries = [
+            ("backend/", EntryType::Directory, ""),
+            ("backend/go.mod", EntryType::Regular, "x"),
+            ("backend/logo.psd", EntryType::Regular, "x"),
+            ("backend/link", EntryType::Symlink, "go.mod"),
+            ("backendx/y", EntryType::Regular, "x"),
+            ("README", EntryType::Regular, "x"),
+        ];
+        let names: Vec<_> = taken(&intake, &entries).into_iter().map(|(name, ..)| name).collect();
+        assert_eq!(names, ["go.mod", "link"]);
+    }
+
+    #[test]
+    fn a_source_over_the_limit_is_refused() {
+        let intake = Intake { max_bytes: 3, ..Intake::default() };
+        let error = intake.copy(source(&[("a", EntryType::Regular, "1234")]).as_slice(), io::sink()).expect_err("too large");
+        assert!(error.get_ref().is_some_and(|inner| inner.is::<TooLarge>()));
+    }
+}

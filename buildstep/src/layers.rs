@@ -1,0 +1,336 @@
+//! `Layers`: makes the images of the stack, each once, and puts what slugs stand on into the registry.
+//!
+//! A layer that is there is taken; one that is in the registry is pulled; else it is made. One maker per layer at a time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::{StreamExt, TryStreamExt};
+use tokio::sync::Mutex;
+use tokio_util::io::ReaderStream;
+
+use crate::apt::Mirror;
+use crate::bootstrap::{self, BootstrapError};
+use crate::engine::{ContainerSpec, Engine, EngineError, ImageFacts, LayerConfig};
+use crate::hostenv::HostEnv;
+use crate::image::{Base, BaseConfig};
+use crate::registry::{Registry, RegistryError};
+use crate::run::SCOPE_LABEL;
+use crate::sanitize::Sanitizer;
+use crate::stack::{INSTALL, LayerName, Part, Recipe, TIDY, TITLE, UID};
+use crate::template::{LayerSpec, Template};
+use crate::upload;
+use crate::version::Version;
+
+/// Why the stack is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum LayerError {
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The registry failed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The base could not be made.
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+    /// Packages could not be installed.
+    #[error("installing the packages of {layer} failed: {last}")]
+    Install {
+        /// Which layer.
+        layer: String,
+        /// The last lines of the output.
+        last: String,
+    },
+    /// A file of this machine could not be written.
+    #[error("could not write to the builder's folder")]
+    Io(#[from] std::io::Error),
+}
+
+/// Told what goes on, one line each.
+pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
+
+/// The stack of one template, ready to use.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// The image to build on.
+    pub build: LayerName,
+    /// The image under slugs.
+    pub base: Arc<Base>,
+    /// Versions by tool.
+    pub tools: BTreeMap<String, Vec<Version>>,
+}
+
+/// Labels that name a tool's version begin so.
+const TOOL_LABEL: &str = "slipway.tool.";
+/// Every container that makes a layer carries it.
+pub const STACK_LABEL: &str = "slipway.kind=stack";
+
+/// Makes and remembers layers.
+#[derive(Debug)]
+pub struct Layers {
+    engine: Engine,
+    registry: Registry,
+    recipe: Recipe,
+    work: PathBuf,
+    host: HostEnv,
+    scope: String,
+    ready: Mutex<HashMap<String, Ready>>,
+    base: Mutex<()>,
+    making: Mutex<HashMap<String, Arc<Mutex<()>>>>,
+}
+
+impl Layers {
+    /// A maker that works in `work`; `scope` tells its containers from those of another platform on the same engine.
+    pub fn new(engine: Engine, registry: Registry, recipe: Recipe, work: PathBuf, host: HostEnv, scope: String) -> Self {
+        Self { engine, registry, recipe, work, host, scope, ready: Mutex::default(), base: Mutex::default(), making: Mutex::default() }
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// The stack of a template, made if it must be.
+    pub async fn ready(&self, template: &Template, progress: Progress<'_>) -> Result<Ready, LayerError> {
+        let build = self.recipe.layer(template, Part::Build);
+        let key = build.full();
+        let lock = self.making.lock().await.entry(key.clone()).or_default().clone();
+        let _one = lock.lock().await;
+        if let Some(ready) = self.ready.lock().await.get(&key).cloned()
+            && self.engine.image(&key).await?.is_some()
+        {
+            return Ok(ready);
+        }
+        let run = self.recipe.layer(template, Part::Run);
+        let run_facts = self.layer(template, Part::Run, &run, &template.spec.run, progress).await?;
+        let build_facts = self.layer(template, Part::Build, &build, &template.spec.build, progress).await?;
+        let base = Arc::new(self.publish(&run, progress).await?);
+        let mut tools = BTreeMap::new();
+        for (label, value) in run_facts.labels.iter().chain(&build_facts.labels) {
+            if let (Some(tool), Some(version)) = (label.strip_prefix(TOOL_LABEL), Version::find(value)) {
+                tools.insert(tool.to_owned(), vec![version]);
+            }
+        }
+        let ready = Ready { build, base, tools };
+        self.ready.lock().await.insert(key, ready.clone());
+        Ok(ready)
+    }
+
+    /// The base under everything.
+    async fn base(&self, progress: Progress<'_>) -> Result<LayerName, LayerError> {
+        let name = self.recipe.base();
+        let _one = self.base.lock().await;
+        if self.engine.image(&name.full()).await?.is_some() {
+            return Ok(name);
+        }
+        let start = Instant::now();
+        progress(&format!("making the base of the stack ({TITLE})"));
+        if let Some(image) = &self.recipe.base_image {
+            progress(&format!("pulling {image}"));
+            self.engine.pull(image, None).await?;
+            self.make_layer(image, &name, &LayerSpec::default(), ADOPT, &[], progress).await?;
+        } else {
+            std::fs::create_dir_all(&self.work)?;
+            let folder = tempdir(&self.work)?;
+            let tell = |line: &str| progress(line);
+            let made = bootstrap::make(&folder.0, &Mirror::of_host().await, &tell).await;
+            made?;
+            let mut tar = bootstrap::tar(&folder.0)?;
+            let stream = ReaderStream::with_capacity(tar.stdout.take().expect("it was piped"), 1 << 18);
+            let changes = vec!["ENV LANG=C.UTF-8".into(), "WORKDIR /app".into(), format!("USER {UID}:{UID}")];
+            self.engine.import(Box::pin(stream), &name.repository, &name.tag, changes).await?;
+            if !tar.wait().await?.success() {
+                self.engine.untag(&name.full()).await?;
+                return Err(BootstrapError::Failed { program: "tar", last: "see the server's log".into() }.into());
+            }
+        }
+        progress(&format!("base of the stack made in {}", took(start)));
+        Ok(name)
+    }
+
+    async fn layer(
+        &self,
+        template: &Template,
+        part: Part,
+        name: &LayerName,
+        spec: &LayerSpec,
+        progress: Progress<'_>,
+    ) -> Result<ImageFacts, LayerError> {
+        if let Some(facts) = self.engine.image(&name.full()).await? {
+            return Ok(facts);
+        }
+        // Another builder may have made it already.
+        if part == Part::Run && self.registry.manifest(&name.repository, &name.tag).await?.is_some() {
+            let remote = format!("{}/{}", self.registry.authority(), name.repository);
+            progress(&format!("pulling {}", name.full()));
+            self.engine.pull(&format!("{remote}:{}", name.tag), self.registry.credentials()).await?;
+            self.engine.tag(&format!("{remote}:{}", name.tag), &name.repository, &name.tag).await?;
+            self.engine.untag(&format!("{remote}:{}", name.tag)).await?;
+            if let Some(facts) = self.engine.image(&name.full()).await? {
+                return Ok(facts);
+            }
+        }
+        let start = Instant::now();
+        let below = match part {
+            Part::Run => self.base(progress).await?.full(),
+            Part::Build => self.recipe.layer(template, Part::Run).full(),
+        };
+        let what = if part == Part::Run { "running" } else { "building" };
+        progress(&format!("making the layer for {what} {}", template.spec.title));
+        let setup = spec.setup.as_ref().and_then(|file| template.file(file)).unwrap_or_default();
+        let tools: Vec<(&str, &[String])> = template.spec.tools.iter().map(|tool| (tool.name.as_str(), tool.probe.as_slice())).collect();
+        self.make_layer(&below, name, spec, setup, &tools, progress).await?;
+        let facts =
+            self.engine.image(&name.full()).await?.ok_or_else(|| LayerError::Install { layer: name.full(), last: "it vanished".into() })?;
+        progress(&format!("layer made in {}, {} in all", took(start), model::say::size(facts.size)));
+        Ok(facts)
+    }
+
+    /// Runs packages and set-up in a container of `below` and stores the result as `name`.
+    async fn make_layer(
+        &self,
+        below: &str,
+        name: &LayerName,
+        spec: &LayerSpec,
+        setup: &str,
+        tools: &[(&str, &[String])],
+        progress: Progress<'_>,
+    ) -> Result<(), LayerError> {
+        let mut script = String::from("exec 2>&1\n");
+        if !spec.packages.is_empty() {
+            script.push_str(&format!("(\n{INSTALL})\n"));
+        }
+        if !setup.trim().is_empty() {
+            script.push_str(&format!("(\n{setup}\n)\n"));
+        }
+        for (tool, probe) in tools {
+            let words: Vec<String> = probe.iter().map(|word| format!("'{}'", word.replace('\'', ""))).collect();
+            script.push_str(&format!(
+                "if command -v {} >/dev/null 2>&1; then echo \"{PROBED}{tool}=$({} 2>&1 | head -n 1)\"; fi\n",
+                words[0],
+                words.join(" ")
+            ));
+        }
+        script.push_str(&format!("(\n{TIDY})\n"));
+        let mut command = vec!["/bin/sh".to_owned(), "-euc".to_owned(), script, "layer".to_owned()];
+        command.extend(spec.packages.iter().cloned());
+        let container = self
+            .engine
+            .create(ContainerSpec {
+                name: format!("slipway-stack-{}-{}", name.repository.rsplit('-').next().unwrap_or_default(), name.tag),
+                image: below.to_owned(),
+                command,
+                env: self.host.variables.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+                user: "0:0".into(),
+                workdir: "/".into(),
+                labels: HashMap::from([("slipway.kind".to_owned(), "stack".to_owned()), (SCOPE_LABEL.to_owned(), self.scope.clone())]),
+                ..ContainerSpec::default()
+            })
+            .await?;
+        let result = self.fill(&container, name, progress).await;
+        self.engine.remove(&container).await?;
+        result
+    }
+
+    async fn fill(&self, container: &str, name: &LayerName, progress: Progress<'_>) -> Result<(), LayerError> {
+        if let Some(ca) = &self.host.ca {
+            self.engine.upload(container, "/", upload::one_file("etc/slipway/ca.crt", ca.clone())).await?;
+        }
+        let mut output = self.engine.attach(container).await?;
+        self.engine.start(container).await?;
+        let mut sanitizer = Sanitizer::default();
+        let mut labels = HashMap::new();
+        let mut last: Vec<String> = Vec::new();
+        let mut lines = Vec::new();
+        while let Some((_, bytes)) = output.next().await.transpose()? {
+            sanitizer.push(&bytes, &mut lines);
+            for line in lines.drain(..) {
+                if let Some((tool, version)) = line.strip_prefix(PROBED).and_then(|rest| rest.split_once('=')) {
+                    labels.insert(format!("{TOOL_LABEL}{tool}"), version.to_owned());
+                    progress(&format!("{tool}: {version}"));
+                } else if !line.trim().is_empty() {
+                    last.push(line);
+                    if last.len() > 8 {
+                        last.remove(0);
+                    }
+                }
+            }
+        }
+        if self.engine.ended(container).await?.code != 0 {
+            return Err(LayerError::Install { layer: name.full(), last: last.join(" / ") });
+        }
+        let config = LayerConfig { user: format!("{UID}:{UID}"), env: vec!["LANG=C.UTF-8".into()], workdir: "/app".into(), labels };
+        self.engine.commit(container, &name.repository, &name.tag, config).await?;
+        Ok(())
+    }
+
+    /// Puts a run layer into the registry and reads back what slugs are composed on.
+    async fn publish(&self, name: &LayerName, progress: Progress<'_>) -> Result<Base, LayerError> {
+        if self.registry.manifest(&name.repository, &name.tag).await?.is_none() {
+            let start = Instant::now();
+            progress("storing the layer in the registry");
+            let remote = format!("{}/{}", self.registry.authority(), name.repository);
+            self.engine.tag(&name.full(), &remote, &name.tag).await?;
+            let pushed = self.engine.push(&remote, &name.tag, self.registry.credentials()).await;
+            self.engine.untag(&format!("{remote}:{}", name.tag)).await?;
+            pushed?;
+            progress(&format!("layer stored in {}", took(start)));
+        }
+        let manifest =
+            self.registry.manifest(&name.repository, &name.tag).await?.ok_or(RegistryError::Nonsense("storing a stack layer"))?;
+        let config = self.registry.blob(&name.repository, manifest.config.digest).await?;
+        let config: BaseConfig = serde_json::from_slice(&config).map_err(|_| RegistryError::Nonsense("asking for a configuration"))?;
+        Ok(Base { repository: name.repository.clone(), layers: manifest.layers, config })
+    }
+
+    /// Removes what an interrupted making left behind.
+    pub async fn reap(&self) -> Result<(), EngineError> {
+        let stale = self.engine.labelled(&[STACK_LABEL.to_owned(), format!("{SCOPE_LABEL}={}", self.scope)]).await?;
+        futures_util::stream::iter(stale)
+            .map(Ok)
+            .try_for_each(|(container, _)| async move { self.engine.remove(&container).await })
+            .await?;
+        for entry in std::fs::read_dir(&self.work).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(TEMP) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lines of a layer's script that tell a tool's version begin so.
+const PROBED: &str = "slipway-probed ";
+/// Folders that hold a system while it is made begin so.
+const TEMP: &str = "base-";
+
+/// Makes an image from elsewhere usable as the base.
+const ADOPT: &str = r#"set -eu
+getent group app >/dev/null || groupadd --gid 10001 app
+getent passwd app >/dev/null || useradd --uid 10001 --gid 10001 --home-dir /app --no-create-home --shell /bin/bash app
+mkdir -p /app /cache /etc/slipway
+chown 10001:10001 /app /cache
+"#;
+
+/// A folder that goes when it is dropped.
+struct TempDir(PathBuf);
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn tempdir(work: &std::path::Path) -> std::io::Result<TempDir> {
+    let folder = work.join(format!("{TEMP}{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder)?;
+    Ok(TempDir(folder))
+}
+
+fn took(start: Instant) -> String {
+    model::say::elapsed(start.elapsed().as_millis().try_into().unwrap_or(u64::MAX))
+}

@@ -1,0 +1,378 @@
+//! One run of a build script in a container with walls: its output, its limits, its end.
+//!
+//! Owns the container from creation to removal. Must leave nothing behind on any way out, and must say which limit was hit.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use manager::Say;
+use manager::source::TarStream;
+use model::{AppRef, BuildId, Trouble};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::io::{StreamReader, SyncIoBridge};
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{ContainerSpec, Ended, Engine, EngineError, Output, Places, Walls};
+use crate::intake::{Intake, TooLarge};
+use crate::limits::Limits;
+use crate::sanitize::{Cap, Pass, Sanitizer};
+use crate::slug::Content;
+use crate::stack::UID;
+use crate::upload;
+use crate::usage::{self, Usage};
+use crate::user_errors::{self, Hit};
+
+/// Every container that runs a build carries it.
+pub const BUILD_LABEL: &str = "slipway.kind=build";
+/// Whose platform a container or volume belongs to: several may share one engine. The value is the name of the build network.
+pub const SCOPE_LABEL: &str = "slipway.scope";
+/// Where the script lies in a build.
+const SCRIPT: &str = "slipway/build.sh";
+/// Lines kept as evidence.
+const EVIDENCE: usize = 20;
+/// How long a killed container may take to end its output.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Everything that one run needs.
+pub struct Run<'a> {
+    /// The engine.
+    pub engine: &'a Engine,
+    /// The build.
+    pub id: &'a BuildId,
+    /// Whose it is.
+    pub app: &'a AppRef,
+    /// The image to run in.
+    pub image: String,
+    /// The network to run in.
+    pub network: String,
+    /// The cache, a volume.
+    pub cache: String,
+    /// The rendered script.
+    pub script: String,
+    /// Environment.
+    pub env: Vec<String>,
+    /// The host's certificate bundle.
+    pub ca: Option<Vec<u8>>,
+    /// What it may use.
+    pub limits: &'a Limits,
+    /// Where its output goes.
+    pub said: &'a dyn Say,
+    /// Ends it.
+    pub cancel: &'a CancellationToken,
+}
+
+/// Removes a container, also when the run is dropped in the middle.
+struct Guard {
+    engine: Engine,
+    container: Option<String>,
+}
+
+impl Guard {
+    async fn remove(mut self) -> Result<(), EngineError> {
+        match self.container.take() {
+            Some(container) => self.engine.remove(&container).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(container) = self.container.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let engine = self.engine.clone();
+            runtime.spawn(async move {
+                if let Err(error) = engine.remove(&container).await {
+                    tracing::warn!(container, error = %error, "a build container stays until the next start");
+                }
+            });
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Runs to the end; gives the content of `/app`, spooled into a file at `spool`.
+    pub async fn run(self, intake: Intake, source: TarStream, spool: &Path) -> Result<Content, Trouble> {
+        let container = self.engine.create(self.spec()).await.map_err(|error| self.engine_failed(error))?;
+        let guard = Guard { engine: self.engine.clone(), container: Some(container.clone()) };
+        let result = self.inside(&container, intake, source, spool).await;
+        if let Err(error) = guard.remove().await {
+            tracing::warn!(build = %self.id, error = %error, "a build container stays until the next start");
+        }
+        result
+    }
+
+    fn spec(&self) -> ContainerSpec {
+        ContainerSpec {
+            name: format!("slipway-{}", self.id),
+            image: self.image.clone(),
+            command: vec!["/bin/bash".into(), format!("/{SCRIPT}")],
+            env: self.env.clone(),
+            user: format!("{UID}:{UID}"),
+            workdir: "/app".into(),
+            labels: HashMap::from([
+                ("slipway.kind".to_owned(), "build".to_owned()),
+                (SCOPE_LABEL.to_owned(), self.network.clone()),
+                ("slipway.build".to_owned(), self.id.to_string()),
+                ("slipway.tenant".to_owned(), self.app.tenant.to_string()),
+                ("slipway.app".to_owned(), self.app.app.to_string()),
+            ]),
+            network: Some(self.network.clone()),
+            volumes: vec![("/cache".into(), self.cache.clone())],
+            walls: Some(Walls {
+                memory: self.limits.memory,
+                cpu_millis: self.limits.cpu_millis,
+                pids: self.limits.pids,
+                file_size: self.limits.disk,
+            }),
+        }
+    }
+
+    async fn inside(&self, container: &str, intake: Intake, source: TarStream, spool: &Path) -> Result<Content, Trouble> {
+        let deadline = Instant::now() + self.limits.time;
+        let mut files: Vec<(&str, &[u8], u32)> = vec![(SCRIPT, self.script.as_bytes(), 0o755)];
+        if let Some(ca) = &self.ca {
+            files.push(("etc/slipway/ca.crt", ca, 0o644));
+        }
+        self.engine.upload(container, "/", upload::files(&files)).await.map_err(|error| self.engine_failed(error))?;
+        self.send_source(container, intake, source).await?;
+        let outcome = self.script(container, deadline).await?;
+        if outcome.code != 0 {
+            return Err(self.failed(outcome));
+        }
+        self.fetch(container, spool).await
+    }
+
+    async fn send_source(&self, container: &str, intake: Intake, source: TarStream) -> Result<(), Trouble> {
+        let limit = intake.max_bytes;
+        let (tar, copying) = upload::source(intake, source);
+        let sending = async {
+            let sent = self.engine.upload(container, "/app", tar).await;
+            let taken = copying.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+            match taken {
+                Err(error) if error.get_ref().is_some_and(|inner| inner.is::<TooLarge>()) => {
+                    Err(user_errors::source_too_large(self.app, limit))
+                }
+                // When the upload broke, its cause is the one to tell; the copy only lost its reader.
+                taken => match sent {
+                    Err(error) => Err(self.engine_failed(error)),
+                    Ok(()) => taken.map(|_| ()).map_err(|error| user_errors::io(self.id.as_str(), error)),
+                },
+            }
+        };
+        tokio::select! {
+            sent = sending => sent,
+            () = self.cancel.cancelled() => Err(user_errors::cancelled(self.app)),
+        }
+    }
+
+    /// Runs the script to its end, or to a limit.
+    async fn script(&self, container: &str, deadline: Instant) -> Result<Outcome, Trouble> {
+        let output = self.engine.attach(container).await.map_err(|error| self.engine_failed(error))?;
+        self.engine.start(container).await.map_err(|error| self.engine_failed(error))?;
+        let seen = Seen::default();
+        let mut reading = std::pin::pin!(self.read(output, &seen));
+        let stopped = tokio::select! {
+            read = &mut reading => match read {
+                Ok(()) => None,
+                Err(error) => return Err(user_errors::io(self.id.as_str(), error)),
+            },
+            hit = self.watch(container, &seen) => Some(Stop::Hit(hit)),
+            () = tokio::time::sleep_until(deadline.into()) => Some(Stop::Hit(Hit::Time)),
+            () = self.cancel.cancelled() => Some(Stop::Cancelled),
+        };
+        if let Some(stopped) = stopped {
+            self.engine.kill(container).await.map_err(|error| self.engine_failed(error))?;
+            // The words before the end are the evidence.
+            let _ = timeout(DRAIN, &mut reading).await;
+            return Err(match stopped {
+                Stop::Cancelled => user_errors::cancelled(self.app),
+                Stop::Hit(hit) => user_errors::limit(self.app, hit, self.limits, seen.last()),
+            });
+        }
+        let ended = self.engine.ended(container).await.map_err(|error| self.engine_failed(error))?;
+        Ok(Outcome::of(ended, &seen, self.limits))
+    }
+
+    /// Passes the output on, clean and capped.
+    async fn read(&self, mut output: Output, seen: &Seen) -> std::io::Result<()> {
+        let mut streams = [Sanitizer::default(), Sanitizer::default()];
+        let mut cap = Cap::new(self.limits.output);
+        let mut lines = Vec::new();
+        loop {
+            let frame = output.next().await.transpose()?;
+            match &frame {
+                Some((error, bytes)) => streams[usize::from(*error)].push(bytes, &mut lines),
+                None => streams.iter_mut().for_each(|stream| stream.finish(&mut lines)),
+            }
+            for line in &lines {
+                match cap.pass(line) {
+                    Pass::Line => self.said.line(line),
+                    Pass::Ends => self.said.warn("The output is too long: the rest is not shown. The build goes on."),
+                    Pass::Hidden => {}
+                }
+            }
+            seen.note(lines.drain(..));
+            if frame.is_none() {
+                break;
+            }
+        }
+        if cap.hidden > 0 {
+            self.said.detail(format!("{} of output were not shown", model::say::size(cap.hidden)));
+        }
+        Ok(())
+    }
+
+    /// Waits until a limit that the kernel does not end a build for is hit.
+    async fn watch(&self, container: &str, seen: &Seen) -> Hit {
+        let places = self.engine.places(container).await.unwrap_or_default();
+        let mut tick = interval(Duration::from_millis(500));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut crowded, mut next_look) = (0, Instant::now());
+        loop {
+            tick.tick().await;
+            if let Ok(processes) = self.engine.processes(container).await {
+                // The last few can not be forked into, so the count hovers just below.
+                crowded = if processes + 2 >= u64::from(self.limits.pids) { crowded + 1 } else { 0 };
+                seen.crowd(crowded > 0);
+                if crowded >= 6 {
+                    return Hit::Processes;
+                }
+            }
+            if Instant::now() >= next_look {
+                let start = Instant::now();
+                let used = self.used(container, &places).await;
+                if used.bytes > self.limits.disk || used.files > self.limits.files {
+                    return Hit::Disk;
+                }
+                // Looking costs as much as there is to look at: a tenth of the time at most.
+                next_look = Instant::now() + (start.elapsed() * 9).max(Duration::from_millis(500));
+            }
+        }
+    }
+
+    /// What the build has on disk: by looking, where the engine's files can be read, else by asking the engine.
+    async fn used(&self, container: &str, places: &Places) -> Usage {
+        let enough = Usage { bytes: self.limits.disk, files: self.limits.files };
+        let folders: Vec<_> = places.layer.iter().chain(&places.volumes).cloned().collect();
+        let looked = tokio::task::spawn_blocking(move || {
+            let mut sum = Usage::default();
+            for folder in &folders {
+                let usage = usage::below(folder, enough)?;
+                sum.bytes += usage.bytes;
+                sum.files += usage.files;
+            }
+            (!folders.is_empty()).then_some(sum)
+        });
+        match looked.await {
+            Ok(Some(usage)) => usage,
+            _ => Usage { bytes: self.engine.written(container).await.unwrap_or_default(), files: 0 },
+        }
+    }
+
+    /// Spools `/app` of the ended container.
+    async fn fetch(&self, container: &str, spool: &Path) -> Result<Content, Trouble> {
+        let file = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(spool)
+            .map_err(|error| user_errors::io(self.id.as_str(), error))?;
+        let tar = SyncIoBridge::new(StreamReader::new(self.engine.download(container, "/app")));
+        let limit = self.limits.slug;
+        let reading = tokio::task::spawn_blocking(move || Content::read(tar, file, limit));
+        let read = reading.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()));
+        read.map_err(|error| user_errors::slug(self.app, self.id.as_str(), error))
+    }
+
+    fn failed(&self, outcome: Outcome) -> Trouble {
+        match outcome.hit {
+            Some(hit) => user_errors::limit(self.app, hit, self.limits, outcome.last),
+            None => user_errors::script_failed(self.app, outcome.code, outcome.last),
+        }
+    }
+
+    fn engine_failed(&self, error: EngineError) -> Trouble {
+        user_errors::engine(self.id.as_str(), error)
+    }
+}
+
+enum Stop {
+    Hit(Hit),
+    Cancelled,
+}
+
+/// How a script ended by itself.
+struct Outcome {
+    code: i64,
+    hit: Option<Hit>,
+    last: Vec<String>,
+}
+
+impl Outcome {
+    fn of(ended: Ended, seen: &Seen, limits: &Limits) -> Self {
+        let last = seen.last();
+        let said = |words: &[&str]| last.iter().any(|line| words.iter().any(|word| line.contains(word)));
+        let hit = if ended.out_of_memory {
+            Some(Hit::Memory)
+        } else if seen.was_crowded()
+            || (limits.pids > 0
+                && said(&["fork: Resource temporarily unavailable", "fork: retry", "can't start new thread", "pthread_create failed"]))
+        {
+            Some(Hit::Processes)
+        } else if ended.code == 153 || said(&["File size limit exceeded"]) {
+            Some(Hit::Disk)
+        } else {
+            None
+        };
+        Self { code: ended.code, hit, last }
+    }
+}
+
+/// What was seen of a build, for its evidence.
+#[derive(Debug, Default)]
+struct Seen {
+    state: Mutex<(VecDeque<String>, bool)>,
+}
+
+impl Seen {
+    fn state(&self) -> std::sync::MutexGuard<'_, (VecDeque<String>, bool)> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn note(&self, lines: impl Iterator<Item = String>) {
+        let mut state = self.state();
+        for line in lines.filter(|line| !line.trim().is_empty()) {
+            if state.0.len() == EVIDENCE {
+                state.0.pop_front();
+            }
+            state.0.push_back(line);
+        }
+    }
+
+    fn crowd(&self, crowded: bool) {
+        self.state().1 |= crowded;
+    }
+
+    fn was_crowded(&self) -> bool {
+        self.state().1
+    }
+
+    /// The last lines, for reading: a screen's width or two, without colours.
+    fn last(&self) -> Vec<String> {
+        self.state().0.iter().map(|line| strip_colours(line).chars().take(300).collect()).collect()
+    }
+}
+
+/// A clean line without its colour sequences.
+fn strip_colours(line: &str) -> String {
+    let mut parts = line.split("\x1b[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    plain.extend(parts.filter_map(|part| part.split_once('m')).map(|(_, text)| text));
+    plain
+}

@@ -1,0 +1,98 @@
+//! The build script of a run: the template's script with the values of this build.
+//!
+//! Every value is quoted for the shell by the renderer itself, so that nothing from a repository can become code that the
+//! template did not write. Must never run anything.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use serde::Serialize;
+use tera::{Context, Tera};
+
+use crate::template::{Template, TemplateError};
+
+/// What a script may ask for.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Values {
+    /// The template's name.
+    pub template: String,
+    /// Chosen versions by tool.
+    pub versions: BTreeMap<String, String>,
+    /// The digest of what a cached result depends on besides the source's own files.
+    pub fingerprint: String,
+}
+
+/// Put before each script: strict, and the words that scripts speak in.
+const PRELUDE: &str = r#"#!/bin/bash
+set -euo pipefail
+umask 022
+step() { printf -- '-----> %s\n' "$*"; }
+say() { printf -- '       %s\n' "$*"; }
+warn() { printf -- ' !     %s\n' "$*"; }
+fail() { printf -- ' !     %s\n' "$@"; exit 1; }
+# process TYPE COMMAND: names a default process type of this slug
+process() { mkdir -p /app/.slipway; printf '%s: %s\n' "$1" "$2" >> /app/.slipway/processes; }
+digest_of() { { cat -- "$@" 2>/dev/null; printf '%s' "$SLIPWAY_FINGERPRINT"; } | sha256sum | cut -c1-32; }
+cd /app
+"#;
+
+/// Renders the script of a template.
+pub fn render(template: &Template, values: &Values) -> Result<String, TemplateError> {
+    let fail = |error: tera::Error| TemplateError { name: template.name().to_string(), why: format!("build.sh.tera: {error}") };
+    let mut tera = Tera::new();
+    tera.set_escape_fn(quote);
+    tera.autoescape_on(["build.sh"]);
+    tera.add_raw_template("build.sh", &template.script).map_err(fail)?;
+    let context = Context::from_serialize(values).map_err(fail)?;
+    let body = tera.render("build.sh", &context).map_err(fail)?;
+    let caches: String = template.spec.cache.iter().map(|name| format!(" /cache/{name}")).collect();
+    Ok(format!("{PRELUDE}mkdir -p \"$HOME\"{caches}\n{body}"))
+}
+
+/// Writes a value as one word of the shell.
+fn quote(value: &str, out: &mut dyn Write) -> std::io::Result<()> {
+    out.write_all(b"'")?;
+    for part in value.split_inclusive('\'') {
+        match part.strip_suffix('\'') {
+            Some(head) => {
+                out.write_all(head.as_bytes())?;
+                out.write_all(b"'\\''")?;
+            }
+            None => out.write_all(part.as_bytes())?,
+        }
+    }
+    out.write_all(b"'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Catalog;
+    use proptest::prelude::*;
+
+    fn quoted(value: &str) -> String {
+        let mut out = Vec::new();
+        quote(value, &mut out).expect("memory takes all");
+        String::from_utf8(out).expect("text stays text")
+    }
+
+    #[test]
+    fn every_template_renders_to_a_script_that_bash_reads() {
+        for template in Catalog::builtin().expect("built-in templates").iter() {
+            let versions = template.spec.tools.iter().map(|tool| (tool.name.clone(), "1.2.3".to_owned())).collect();
+            let script = render(template, &Values { versions, ..Values::default() }).expect("it renders");
+            let path = tempfile::NamedTempFile::new().expect("a file");
+            std::fs::write(path.path(), &script).expect("written");
+            let check = std::process::Command::new("bash").arg("-n").arg(path.path()).output().expect("bash runs");
+            assert!(check.status.success(), "{}: {}", template.name(), String::from_utf8_lossy(&check.stderr));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_stays_one_word(value in "[^\0]{0,20}") {
+            let echoed = std::process::Command::new("sh").arg("-c").arg(format!("printf %s {}", quoted(&value))).output().expect("sh runs");
+            prop_assert_eq!(String::from_utf8_lossy(&echoed.stdout), value);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Repositories of the shapes that people have: every lock file, several markers, vendored modules, native add-ons, sub-folders.
+
+mod support;
+
+use buildstep::Limits;
+use support::{Bench, Files, Running};
+
+async fn served(name: &str) -> (Bench, Running) {
+    let bench = Bench::new(&format!("source-{name}"), Limits::default()).await;
+    bench.purge().await;
+    let slug = match bench.build(&Files::folder(&format!("tests/sources/{name}"))).await {
+        Ok(slug) => slug,
+        Err(trouble) => panic!("{name} was not built: {trouble}\n{}", bench.heard.text()),
+    };
+    println!("{}", bench.heard.text());
+    let running = bench.serve(&slug).await;
+    bench.purge().await;
+    (bench, running)
+}
+
+async fn works(name: &str) -> (Bench, Running) {
+    let (bench, running) = served(name).await;
+    let answer = running.get("/").await;
+    assert!(answer.contains("it works"), "{name} answers {answer}");
+    (bench, running)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uv() {
+    let (_, running) = works("uv").await;
+    assert_eq!(
+        running.exec("ls -d /app/.venv/lib/*/site-packages/iniconfig 2>/dev/null | wc -l"),
+        "0",
+        "development dependencies stay out"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn poetry() {
+    works("poetry").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pdm() {
+    works("pdm").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pipenv() {
+    works("pipenv").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pnpm() {
+    let (_, running) = works("pnpm").await;
+    assert!(running.get("/").await.contains("built true, development dependencies gone"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn yarn_classic() {
+    let (_, running) = works("yarn1").await;
+    assert!(running.get("/").await.contains("built true, development dependencies gone"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn yarn_modern() {
+    let (_, running) = works("yarn4").await;
+    assert!(running.get("/").await.contains("built true, development dependencies gone"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn django_with_assets_beside_it() {
+    let (bench, running) = works("django").await;
+    assert!(running.get("/static/site.css").await.contains("teal"), "static files are collected and served");
+    let heard = bench.heard.text();
+    assert!(heard.contains(" !     .python-version asks for Python 3.12; the nearest that the stack has is 3.13"), "{heard}");
+    assert!(heard.contains("web: gunicorn shop.wsgi"), "{heard}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn go_vendored_with_two_programs() {
+    let (bench, running) = works("govendor").await;
+    let heard = bench.heard.text();
+    assert!(heard.contains("web: bin/web") && heard.contains("worker: bin/worker"), "{heard}");
+    assert_eq!(running.exec("ls /app/bin; ls -d /app/vendor 2>/dev/null | wc -l"), "web\nworker\n0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn node_with_a_native_add_on() {
+    let (bench, _running) = works("native").await;
+    assert!(bench.heard.text().contains("asks for Node.js 18.x; the nearest that the stack has is 20"), "{}", bench.heard.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_in_a_sub_folder() {
+    let (_, running) = served("monorepo").await;
+    assert!(running.get("/Procfile").await.contains("http.server"));
+    assert_eq!(running.exec("ls -A /app"), ".slipway\n.slugignore\n.venv\nProcfile\nrequirements.txt");
+}

@@ -1,0 +1,55 @@
+//! A connection's socket with a switch: once cut, every read and write fails, and the session above it ends.
+//!
+//! The SSH library has no timeout for a login as a whole and no way to end a session from outside; this is both.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+pub(crate) struct Gate {
+    stream: TcpStream,
+    cut: CancellationToken,
+    reading: Pin<Box<WaitForCancellationFutureOwned>>,
+    writing: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Gate {
+    pub(crate) fn new(stream: TcpStream, cut: CancellationToken) -> Self {
+        let (reading, writing) = (Box::pin(cut.clone().cancelled_owned()), Box::pin(cut.clone().cancelled_owned()));
+        Self { stream, cut, reading, writing }
+    }
+
+    fn closed() -> io::Error {
+        io::Error::new(io::ErrorKind::TimedOut, "the connection was cut")
+    }
+}
+
+impl AsyncRead for Gate {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.cut.is_cancelled() || self.reading.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(Self::closed()));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Gate {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.cut.is_cancelled() || self.writing.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(Self::closed()));
+        }
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,11 @@
+//! The SSH endpoint as users meet it: real OpenSSH, real git, a server on port 0, a desk that records what it is asked.
+
+mod bulk;
+mod desk;
+mod harness;
+mod push;
+mod refused;
+mod rules;
+mod source;
+mod ssh;
+mod vanish;

@@ -1,0 +1,181 @@
+//! Apps and their environments.
+
+use chrono::Utc;
+use model::{AppEnv, AppPath, AppRef, Code, EnvName, Hostname, TeamName, TenantName, Trouble};
+use serde_json::json;
+use store::records::{App, Change, Env, Role};
+
+use crate::authorize::{Object, Verb};
+use crate::events::{unknown_app, unknown_tenant};
+use crate::identity::Identity;
+use crate::{Manager, OrInternal};
+
+impl Manager {
+    /// Fills in what a person left out of an app's path: the tenant, when they have just one or only one has that app.
+    pub async fn resolve(&self, who: &Identity, path: &AppPath) -> Result<AppRef, Trouble> {
+        if let Some(tenant) = &path.tenant {
+            return Ok(AppRef { tenant: tenant.clone(), app: path.app.clone() });
+        }
+        let tenants = self.tenants(who).await?;
+        let mut holders = Vec::new();
+        for tenant in &tenants {
+            let app = AppRef { tenant: tenant.clone(), app: path.app.clone() };
+            if self.records.app(&app).await.or_internal()?.is_some() {
+                holders.push(app);
+            }
+        }
+        match (holders.len(), tenants.as_slice()) {
+            (1, _) => Ok(holders.remove(0)),
+            (0, [tenant]) => Ok(AppRef { tenant: tenant.clone(), app: path.app.clone() }),
+            (0, _) => Err(Trouble::new(Code::UnknownApp, format!("there is no app `{}`", path.app)).next("slipway apps")),
+            _ => {
+                let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
+                Err(Trouble::new(Code::BadRequest, format!("`{}` is more than one app", path.app))
+                    .why(format!("It could be {}.", names.join(" or ")))
+                    .next(format!("say which: {}", names[0])))
+            }
+        }
+    }
+
+    /// Makes an app.
+    pub async fn create_app(&self, who: &Identity, app: &AppRef, team: Option<&TeamName>) -> Result<App, Trouble> {
+        if self.records.tenant(&app.tenant).await.or_internal()?.is_none() {
+            return Err(unknown_tenant(&app.tenant));
+        }
+        let team = match team {
+            Some(team) => team.clone(),
+            None => self.default_team(who, &app.tenant).await?,
+        };
+        self.allow(who, Verb::AppsCreate, &Object::App(app.clone(), team.clone())).await?;
+        let now = Utc::now();
+        let mut change = self.records.change().await.or_internal()?;
+        if let Err(error) = change.add_app(app, &team, now).await {
+            return Err(if error.is_taken() {
+                Trouble::new(Code::NameTaken, format!("there is an app {app} already")).next(format!("slipway apps:info {app}"))
+            } else {
+                crate::internal(&error)
+            });
+        }
+        self.record(&mut change, who, Verb::AppsCreate, Some(&app.tenant), app.to_string(), json!({ "team": team })).await?;
+        // The remotes that everybody starts with; others come with their first push.
+        for env in [EnvName::dev(), EnvName::prod()] {
+            self.add_env(&mut change, &app.in_env(env)).await?;
+        }
+        change.commit().await.or_internal()?;
+        Ok(App { app: app.clone(), team, created_at: now })
+    }
+
+    /// The only team, or the first where they may make apps.
+    async fn default_team(&self, who: &Identity, tenant: &TenantName) -> Result<TeamName, Trouble> {
+        if let Some(member) = who.memberships.iter().find(|m| m.tenant == *tenant && m.role >= Role::Deployer) {
+            return Ok(member.team.clone());
+        }
+        let teams = self.records.teams(tenant).await.or_internal()?;
+        match teams.into_iter().next() {
+            Some(team) if who.is_super || who.role_in_tenant(tenant).is_some() => Ok(team.name),
+            _ => Err(unknown_tenant(tenant)),
+        }
+    }
+
+    /// Adds an environment and takes its host name. A name that another app has is refused here, not at the first request.
+    pub(crate) async fn add_env(&self, change: &mut Change, app: &AppEnv) -> Result<(), Trouble> {
+        let now = Utc::now();
+        change.add_env(app, now).await.or_internal()?;
+        let hostname = Hostname::of_app(app, &self.settings.domain);
+        match change.take_hostname(&hostname, app, true, now).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.is_taken() => Err(Trouble::new(Code::NameTaken, format!("the host name {hostname} of {app} is taken"))
+                .why("Another app in this tenant has a name that leads to the same host name.")
+                .next("choose another name for the app or the environment")),
+            Err(error) => Err(crate::internal(&error)),
+        }
+    }
+
+    /// The environment of an app, made if there is none.
+    pub(crate) async fn ensure_env(&self, app: &AppEnv) -> Result<Env, Trouble> {
+        if let Some(env) = self.records.env(app).await.or_internal()? {
+            return Ok(env);
+        }
+        let mut change = self.records.change().await.or_internal()?;
+        self.add_env(&mut change, app).await?;
+        change.commit().await.or_internal()?;
+        self.records.env(app).await.or_internal()?.ok_or_else(|| unknown_app(&app.app_ref()))
+    }
+
+    /// The apps that somebody sees.
+    pub async fn apps(&self, who: &Identity) -> Result<Vec<App>, Trouble> {
+        let mut apps = Vec::new();
+        for tenant in self.tenants(who).await? {
+            let all = self.records.apps(&tenant).await.or_internal()?;
+            apps.extend(all.into_iter().filter(|app| {
+                let object = Object::App(app.app.clone(), app.team.clone());
+                crate::authorize::authorize(who, Verb::AppsInfo, &object) == crate::authorize::Decision::Allow
+            }));
+        }
+        Ok(apps)
+    }
+
+    /// An app with its environments.
+    pub async fn app_info(&self, who: &Identity, app: &AppRef) -> Result<(App, Vec<Env>), Trouble> {
+        let found = self.reach(who, Verb::AppsInfo, app).await?;
+        Ok((found, self.records.envs(app).await.or_internal()?))
+    }
+
+    /// Destroys an app: its instances, routes, releases, builds, config. `confirm` must be its name.
+    pub async fn destroy_app(&self, who: &Identity, app: &AppRef, confirm: &str) -> Result<(), Trouble> {
+        self.reach(who, Verb::AppsDestroy, app).await?;
+        if confirm != app.app.as_str() && confirm != app.to_string() {
+            return Err(Trouble::new(Code::BadRequest, format!("{app} was not destroyed"))
+                .why("Everything of it would be gone; its name must be repeated.")
+                .next(format!("slipway apps:destroy {app} --confirm {}", app.app)));
+        }
+        let envs = self.records.envs(app).await.or_internal()?;
+        let mut change = self.records.change().await.or_internal()?;
+        change.remove_app(app).await.or_internal()?;
+        self.record(&mut change, who, Verb::AppsDestroy, Some(&app.tenant), app.to_string(), json!({})).await?;
+        change.commit().await.or_internal()?;
+        for env in &envs {
+            self.unproject(&env.app).await?;
+        }
+        if let Some(estate) = self.estate() {
+            // An app of the same name must not inherit source, images or logs of this one.
+            let envs: Vec<AppEnv> = envs.into_iter().map(|env| env.app).collect();
+            estate.clear(app, &envs).await;
+        }
+        Ok(())
+    }
+
+    /// Opens an app for a push or a fetch: checks the right, and makes the app when the tenant's policy says so.
+    pub async fn open_repository(&self, who: &Identity, app: &AppEnv, push: bool) -> Result<Option<String>, Trouble> {
+        let verb = if push { Verb::Push } else { Verb::Fetch };
+        if self.records.app(&app.app_ref()).await.or_internal()?.is_none() {
+            let policy = self.records.tenant(&app.tenant).await.or_internal()?;
+            let may_make = policy.is_some_and(|tenant| tenant.create_on_push) && push;
+            if !may_make || (!who.is_super && who.role_in_tenant(&app.tenant).is_none()) {
+                return Err(unknown_app(&app.app_ref()));
+            }
+            self.create_app(who, &app.app_ref(), None).await?;
+        }
+        self.reach(who, verb, &app.app_ref()).await?;
+        let env = if push { Some(self.ensure_env(app).await?) } else { self.records.env(app).await.or_internal()? };
+        Ok(env.and_then(|env| env.deploy_branch))
+    }
+
+    /// The URL of an app by a host name.
+    pub fn url_of(&self, hostname: &Hostname) -> String {
+        match self.settings.router_port {
+            80 => format!("http://{hostname}/"),
+            port => format!("http://{hostname}:{port}/"),
+        }
+    }
+
+    /// The platform's URL of an app.
+    pub fn app_url(&self, app: &AppEnv) -> String {
+        self.url_of(&Hostname::of_app(app, &self.settings.domain))
+    }
+
+    /// The git remote of an app.
+    pub fn remote_of(&self, app: &AppEnv) -> String {
+        format!("{}/{app}", self.settings.ssh)
+    }
+}

@@ -1,0 +1,186 @@
+//! The authorizer: one table of verbs and roles, one pure function, deny by default.
+//!
+//! Every verb of the platform stands in `Verb`; one that does not stand here can not be done.
+
+use model::{AppRef, TeamName, TenantName, UserName};
+use store::records::Role;
+
+use crate::identity::Identity;
+
+macro_rules! verbs {
+    ($($variant:ident = $name:literal, $need:expr;)*) => {
+        /// Everything that can be done, as the CLI names it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Verb {
+            $(#[doc = concat!("`", $name, "`")] $variant,)*
+        }
+
+        impl Verb {
+            /// Every verb.
+            pub const ALL: &'static [Verb] = &[$(Verb::$variant,)*];
+
+            /// Its name.
+            pub fn name(self) -> &'static str {
+                match self { $(Verb::$variant => $name,)* }
+            }
+
+            /// What it takes.
+            pub fn need(self) -> Need {
+                match self { $(Verb::$variant => $need,)* }
+            }
+        }
+    };
+}
+
+/// What a verb takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// To be a super user or the operator.
+    Super,
+    /// To be the user whom it is about.
+    Oneself,
+    /// At least this role in the team of the object, or in any team of the tenant when the object is the tenant.
+    Role(Role),
+}
+
+use Need::{Oneself, Super};
+const VIEWER: Need = Need::Role(Role::Viewer);
+const DEPLOYER: Need = Need::Role(Role::Deployer);
+const OPERATOR: Need = Need::Role(Role::Operator);
+const OWNER: Need = Need::Role(Role::Owner);
+
+verbs! {
+    UsersCreate = "users:create", Super;
+    UsersList = "users", Super;
+    UsersPassword = "users:password", Oneself;
+    TokensCreate = "tokens:create", Oneself;
+    KeysList = "keys", Oneself;
+    KeysAdd = "keys:add", Oneself;
+    KeysRemove = "keys:remove", Oneself;
+    TenantsCreate = "tenants:create", Super;
+    TenantsPolicy = "tenants:policy", OWNER;
+    TenantInfo = "tenants:info", VIEWER;
+    TeamsCreate = "teams:create", OWNER;
+    MembersSet = "members:set", OWNER;
+    AppsCreate = "apps:create", DEPLOYER;
+    AppsInfo = "apps:info", VIEWER;
+    AppsDestroy = "apps:destroy", OWNER;
+    Push = "push", DEPLOYER;
+    Fetch = "fetch", VIEWER;
+    BuildsShow = "builds", VIEWER;
+    BuildsCancel = "builds:cancel", DEPLOYER;
+    ReleasesShow = "releases", VIEWER;
+    Rollback = "rollback", DEPLOYER;
+    ConfigKeys = "config", VIEWER;
+    ConfigGet = "config:get", OPERATOR;
+    ConfigSet = "config:set", OPERATOR;
+    PsShow = "ps", VIEWER;
+    PsScale = "ps:scale", OPERATOR;
+    PsRestart = "restart", DEPLOYER;
+    Logs = "logs", VIEWER;
+    Run = "run", OPERATOR;
+    DomainsShow = "domains", VIEWER;
+    DomainsAdd = "domains:add", OPERATOR;
+    DomainsRemove = "domains:remove", OPERATOR;
+    EventsShow = "events", VIEWER;
+    Doctor = "doctor", Super;
+}
+
+/// What a verb is done to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Object {
+    /// The install.
+    Platform,
+    /// A user.
+    User(UserName),
+    /// A tenant.
+    Tenant(TenantName),
+    /// An app and the team that it belongs to.
+    App(AppRef, TeamName),
+}
+
+/// The answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Do it.
+    Allow,
+    /// They may know of the object and may not do this.
+    Deny,
+    /// They may not even know that it exists.
+    Hide,
+}
+
+/// May `who` do `verb` to `object`?
+pub fn authorize(who: &Identity, verb: Verb, object: &Object) -> Decision {
+    if who.is_super {
+        return Decision::Allow;
+    }
+    let role = match object {
+        Object::Platform | Object::User(_) => None,
+        Object::Tenant(tenant) => who.role_in_tenant(tenant),
+        Object::App(app, team) => who.role_in(&app.tenant, team),
+    };
+    let enough = match (verb.need(), object) {
+        (Super, _) => false,
+        (Oneself, Object::User(user)) => who.user() == Some(user),
+        (Oneself, _) => false,
+        (Need::Role(need), _) => role.is_some_and(|role| role >= need),
+    };
+    match (enough, role) {
+        (true, _) => Decision::Allow,
+        (false, Some(_)) => Decision::Deny,
+        (false, None) => match object {
+            Object::Platform => Decision::Deny,
+            Object::User(_) | Object::Tenant(_) | Object::App(..) => Decision::Hide,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Actor, Origin};
+    use store::records::Member;
+
+    fn person(memberships: &[(&str, &str, Role)]) -> Identity {
+        let memberships = memberships
+            .iter()
+            .map(|(tenant, team, role)| Member {
+                tenant: tenant.parse().expect("a name"),
+                team: team.parse().expect("a name"),
+                user: "ada".parse().expect("a name"),
+                role: *role,
+            })
+            .collect();
+        Identity { actor: Actor::User("ada".parse().expect("a name")), origin: Origin("test".into()), is_super: false, memberships }
+    }
+
+    fn app() -> Object {
+        let app = AppRef { tenant: "acme".parse().expect("a name"), app: "shop".parse().expect("a name") };
+        Object::App(app, "web".parse().expect("a name"))
+    }
+
+    /// Every verb × every role in the team, in another team, in another tenant, and none: the whole matrix.
+    #[test]
+    fn the_matrix_holds_for_every_verb() {
+        for verb in Verb::ALL {
+            for role in [Role::Viewer, Role::Deployer, Role::Operator, Role::Owner] {
+                let member = authorize(&person(&[("acme", "web", role)]), *verb, &app());
+                let expected = match verb.need() {
+                    Need::Role(need) if role >= need => Decision::Allow,
+                    _ => Decision::Deny,
+                };
+                assert_eq!(member, expected, "{} as {role:?}", verb.name());
+                let other_team = authorize(&person(&[("acme", "ops", role)]), *verb, &app());
+                assert_eq!(other_team, Decision::Hide, "{} from another team", verb.name());
+                let other_tenant = authorize(&person(&[("evil", "web", role)]), *verb, &app());
+                assert_eq!(other_tenant, Decision::Hide, "{} from another tenant", verb.name());
+                let other_user = authorize(&person(&[("acme", "web", role)]), *verb, &Object::User("eve".parse().expect("a name")));
+                assert_eq!(other_user, Decision::Hide, "{} to another user", verb.name());
+            }
+            assert_eq!(authorize(&person(&[]), *verb, &app()), Decision::Hide, "{} by a stranger", verb.name());
+            assert_eq!(authorize(&person(&[]), *verb, &Object::Platform), Decision::Deny);
+            assert_eq!(authorize(&Identity::operator("console"), *verb, &app()), Decision::Allow);
+        }
+    }
+}

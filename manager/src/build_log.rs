@@ -1,0 +1,150 @@
+//! Build logs: one file per build, appended line by line, read and followed by anybody who may see the build.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use model::BuildId;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::say::Say;
+
+/// Largest log in bytes; what comes after is counted, not kept.
+const MAX_LOG: u64 = 16 * 1024 * 1024;
+
+type Open = Arc<Mutex<HashMap<BuildId, watch::Receiver<u64>>>>;
+
+/// All logs.
+pub(crate) struct BuildLogs {
+    dir: PathBuf,
+    open: Open,
+}
+
+/// A log that is being written. It ends when dropped.
+pub(crate) struct BuildLog {
+    id: BuildId,
+    file: Mutex<(File, u64)>,
+    length: watch::Sender<u64>,
+    listener: Mutex<Option<Arc<dyn Say>>>,
+    last: Mutex<Instant>,
+    open: Open,
+}
+
+impl BuildLogs {
+    pub(crate) fn new(dir: PathBuf) -> Self {
+        Self { dir, open: Open::default() }
+    }
+
+    fn path(&self, id: &BuildId) -> PathBuf {
+        self.dir.join(format!("{id}.log"))
+    }
+
+    /// Opens the log of a build; a listener hears every line too.
+    pub(crate) fn open(&self, id: &BuildId, listener: Arc<dyn Say>) -> std::io::Result<BuildLog> {
+        std::fs::create_dir_all(&self.dir)?;
+        let file = File::options().create(true).append(true).open(self.path(id))?;
+        let written = file.metadata()?.len();
+        let (length, receiver) = watch::channel(written);
+        self.open.lock().expect("no holder panics").insert(id.clone(), receiver);
+        Ok(BuildLog {
+            id: id.clone(),
+            file: Mutex::new((file, written)),
+            length,
+            listener: Mutex::new(Some(listener)),
+            last: Mutex::new(Instant::now()),
+            open: self.open.clone(),
+        })
+    }
+
+    /// Reads a log from its start; while the build runs, waits for more.
+    pub(crate) async fn follow(&self, id: &BuildId) -> std::io::Result<Follow> {
+        let running = self.open.lock().expect("no holder panics").get(id).cloned();
+        let file = match tokio::fs::File::open(self.path(id)).await {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Follow { file, running, at: 0, ended: false })
+    }
+}
+
+impl BuildLog {
+    /// How long nothing has been said.
+    pub(crate) fn silent(&self) -> std::time::Duration {
+        self.last.lock().expect("no holder panics").elapsed()
+    }
+
+    /// Says something to the listener only: a sign of life that the stored log does not need.
+    pub(crate) fn whisper(&self, line: &str) {
+        if let Some(listener) = &*self.listener.lock().expect("no holder panics") {
+            listener.line(line);
+        }
+        *self.last.lock().expect("no holder panics") = Instant::now();
+    }
+}
+
+impl Say for BuildLog {
+    fn line(&self, line: &str) {
+        {
+            let mut file = self.file.lock().expect("no holder panics");
+            if file.1 < MAX_LOG {
+                // A full disk costs log lines, never the build: the pusher still sees them.
+                if file.0.write_all(format!("{line}\n").as_bytes()).is_ok() {
+                    file.1 += line.len() as u64 + 1;
+                    self.length.send_replace(file.1);
+                }
+            }
+        }
+        self.whisper(line);
+    }
+}
+
+impl Drop for BuildLog {
+    fn drop(&mut self) {
+        if let Ok(mut open) = self.open.lock() {
+            open.remove(&self.id);
+        }
+    }
+}
+
+/// A reader of a log.
+pub struct Follow {
+    file: Option<tokio::fs::File>,
+    running: Option<watch::Receiver<u64>>,
+    at: u64,
+    ended: bool,
+}
+
+impl Follow {
+    /// The next piece of the log; none at its end.
+    pub async fn next(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        let Some(file) = &mut self.file else { return Ok(None) };
+        loop {
+            file.seek(std::io::SeekFrom::Start(self.at)).await?;
+            let mut piece = vec![0; 64 * 1024];
+            let read = file.read(&mut piece).await?;
+            if read > 0 {
+                self.at += read as u64;
+                piece.truncate(read);
+                return Ok(Some(piece));
+            }
+            match &mut self.running {
+                Some(running) if !self.ended => self.ended = running.changed().await.is_err(),
+                _ => return Ok(None),
+            }
+        }
+    }
+}
+
+impl BuildLog {
+    /// Stores a line that the listener gets in another way.
+    pub(crate) fn store_only(&self, line: &str) {
+        let listener = self.listener.lock().expect("no holder panics").take();
+        self.line(line);
+        *self.listener.lock().expect("no holder panics") = listener;
+    }
+}

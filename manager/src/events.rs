@@ -1,0 +1,127 @@
+//! The choke point: `allow` asks the authorizer and records a denial, `record` appends what was done to the same transaction.
+
+use model::{AppEnv, AppRef, Code, Event, EventId, Outcome, TenantName, Trouble};
+use serde_json::Value;
+use store::records::{App, Change, EventFilter};
+
+use crate::authorize::{Decision, Object, Verb, authorize};
+use crate::identity::Identity;
+use crate::{Manager, OrInternal};
+
+impl Manager {
+    /// Says no, in words and as an event, unless `who` may do `verb` to `object`.
+    pub(crate) async fn allow(&self, who: &Identity, verb: Verb, object: &Object) -> Result<(), Trouble> {
+        let decision = authorize(who, verb, object);
+        if decision == Decision::Allow {
+            return Ok(());
+        }
+        let mut change = self.records.change().await.or_internal()?;
+        let event = self.event(who, verb, tenant_of(object), describe(object), Outcome::Denied, Value::Null);
+        change.add_event(&event).await.or_internal()?;
+        change.commit().await.or_internal()?;
+        Err(match decision {
+            Decision::Hide => hidden(object),
+            _ => Trouble::new(Code::NotAllowed, format!("you may not do `{}` to {}", verb.name(), describe(object)))
+                .why(match verb.need() {
+                    crate::authorize::Need::Role(role) => format!("It takes the role `{}` or a higher one.", role.as_str()),
+                    _ => "It takes the rights of the platform's operator.".into(),
+                })
+                .next("ask an owner of the team"),
+        })
+    }
+
+    /// Appends an event to a change.
+    pub(crate) async fn record(
+        &self,
+        change: &mut Change,
+        who: &Identity,
+        verb: Verb,
+        tenant: Option<&TenantName>,
+        object: String,
+        detail: Value,
+    ) -> Result<(), Trouble> {
+        let event = self.event(who, verb, tenant.cloned(), object, Outcome::Done, detail);
+        change.add_event(&event).await.or_internal()
+    }
+
+    fn event(&self, who: &Identity, verb: Verb, tenant: Option<TenantName>, object: String, outcome: Outcome, detail: Value) -> Event {
+        Event {
+            id: EventId::mint(store::random::bytes()),
+            at: chrono::Utc::now(),
+            actor: who.actor.clone(),
+            origin: who.origin.clone(),
+            verb: verb.name().into(),
+            tenant,
+            object,
+            outcome,
+            detail,
+        }
+    }
+
+    /// Finds an app that `who` may do `verb` to.
+    pub(crate) async fn reach(&self, who: &Identity, verb: Verb, app: &AppRef) -> Result<App, Trouble> {
+        let Some(found) = self.records.app(app).await.or_internal()? else {
+            return Err(unknown_app(app));
+        };
+        self.allow(who, verb, &Object::App(app.clone(), found.team.clone())).await?;
+        Ok(found)
+    }
+
+    /// Finds an app in an environment that `who` may do `verb` to.
+    pub(crate) async fn reach_env(&self, who: &Identity, verb: Verb, app: &AppEnv) -> Result<store::records::Env, Trouble> {
+        self.reach(who, verb, &app.app_ref()).await?;
+        match self.records.env(app).await.or_internal()? {
+            Some(env) => Ok(env),
+            None => Err(Trouble::new(Code::UnknownApp, format!("{} has no environment `{}`", app.app_ref(), app.env))
+                .why("An environment is made by the first push to it.")
+                .next(format!("git push paas-{} main", app.env))),
+        }
+    }
+
+    /// The newest events of an app, or of a tenant.
+    pub async fn events(&self, who: &Identity, tenant: &TenantName, app: Option<&AppRef>, limit: u32) -> Result<Vec<Event>, Trouble> {
+        match app {
+            Some(app) => drop(self.reach(who, Verb::EventsShow, app).await?),
+            None => self.allow(who, Verb::TenantsPolicy, &Object::Tenant(tenant.clone())).await?,
+        }
+        let filter = EventFilter { tenant: Some(tenant.clone()), object: app.map(ToString::to_string) };
+        self.records.events(&filter, limit.min(1_000)).await.or_internal()
+    }
+}
+
+fn tenant_of(object: &Object) -> Option<TenantName> {
+    match object {
+        Object::Tenant(tenant) => Some(tenant.clone()),
+        Object::App(app, _) => Some(app.tenant.clone()),
+        Object::Platform | Object::User(_) => None,
+    }
+}
+
+fn describe(object: &Object) -> String {
+    match object {
+        Object::Platform => "the platform".into(),
+        Object::User(user) => format!("user {user}"),
+        Object::Tenant(tenant) => format!("tenant {tenant}"),
+        Object::App(app, _) => app.to_string(),
+    }
+}
+
+/// The same words for what does not exist and for what may not be known.
+fn hidden(object: &Object) -> Trouble {
+    match object {
+        Object::App(app, _) => unknown_app(app),
+        Object::Tenant(tenant) => unknown_tenant(tenant),
+        other => Trouble::new(Code::NotFound, format!("there is no {} that you may know of", describe(other))),
+    }
+}
+
+pub(crate) fn unknown_tenant(tenant: &TenantName) -> Trouble {
+    Trouble::new(Code::NotFound, format!("there is no tenant `{tenant}`")).next("slipway whoami")
+}
+
+pub(crate) fn unknown_app(app: &AppRef) -> Trouble {
+    Trouble::new(Code::UnknownApp, format!("there is no app {app}"))
+        .why("Or you are not a member of its team.")
+        .next(format!("slipway apps:create {app}"))
+        .next("slipway apps")
+}

@@ -1,0 +1,59 @@
+//! `Identity`: who acts, from where, and what they are a member of. Read once per request.
+
+use model::{Actor, Origin, TeamName, TenantName, UserName};
+use store::records::{Member, Role};
+
+/// Somebody who acts.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Who.
+    pub actor: Actor,
+    /// From where.
+    pub origin: Origin,
+    /// May do everything.
+    pub is_super: bool,
+    /// Where they are a member.
+    pub memberships: Vec<Member>,
+}
+
+impl Identity {
+    /// The operator at the server's own console: whoever can reach its control socket.
+    pub fn operator(origin: &str) -> Self {
+        Self { actor: Actor::Operator, origin: Origin(origin.into()), is_super: true, memberships: Vec::new() }
+    }
+
+    /// The platform itself.
+    pub fn platform() -> Self {
+        Self { actor: Actor::Platform, origin: Origin("platform".into()), is_super: true, memberships: Vec::new() }
+    }
+
+    /// The user's name, when it is a user.
+    pub fn user(&self) -> Option<&UserName> {
+        match &self.actor {
+            Actor::User(user) => Some(user),
+            Actor::Operator | Actor::Platform => None,
+        }
+    }
+
+    /// A name for records that need one.
+    pub fn user_or_operator(&self) -> UserName {
+        self.user().cloned().unwrap_or_else(|| UserName::new("operator").expect("a valid name"))
+    }
+
+    /// The highest role in a team.
+    pub fn role_in(&self, tenant: &TenantName, team: &TeamName) -> Option<Role> {
+        self.memberships.iter().filter(|m| m.tenant == *tenant && m.team == *team).map(|m| m.role).max()
+    }
+
+    /// The highest role in any team of a tenant.
+    pub fn role_in_tenant(&self, tenant: &TenantName) -> Option<Role> {
+        self.memberships.iter().filter(|m| m.tenant == *tenant).map(|m| m.role).max()
+    }
+
+    /// The tenants they are a member of.
+    pub fn tenants(&self) -> Vec<TenantName> {
+        let mut tenants: Vec<TenantName> = self.memberships.iter().map(|m| m.tenant.clone()).collect();
+        tenants.dedup();
+        tenants
+    }
+}

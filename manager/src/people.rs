@@ -1,0 +1,200 @@
+//! Users, their keys, passwords and tokens.
+
+use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use chrono::{Duration, Utc};
+use model::{Actor, Code, Origin, Trouble, UserName};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use store::records::{SshKey, TokenKind, User};
+
+use crate::authorize::{Object, Verb};
+use crate::identity::Identity;
+use crate::{Manager, OrInternal, keys};
+
+/// Days that a browser stays signed in.
+const SESSION_DAYS: i64 = 14;
+/// Days that a client's token is good for.
+const TOKEN_DAYS: i64 = 365;
+/// What a token starts with, so that scanners recognise one that leaked.
+const TOKEN_PREFIX: &str = "slw_";
+
+fn hash_of(token: &str) -> Vec<u8> {
+    Sha256::digest(token.as_bytes()).to_vec()
+}
+
+/// The hash of a secret that nobody knows: checking against it costs what checking a real one does.
+fn nobodys_hash() -> &'static str {
+    static HASH: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    HASH.get_or_init(|| {
+        let hash = Argon2::default().hash_password(store::random::secret().as_bytes());
+        hash.map(|hash| hash.to_string()).unwrap_or_default()
+    })
+}
+
+impl Manager {
+    /// Makes a user.
+    pub async fn create_user(&self, who: &Identity, name: &UserName, is_super: bool) -> Result<(), Trouble> {
+        self.allow(who, Verb::UsersCreate, &Object::Platform).await?;
+        let mut change = self.records.change().await.or_internal()?;
+        if let Err(error) = change.add_user(name, is_super, Utc::now()).await {
+            return Err(if error.is_taken() {
+                Trouble::new(Code::NameTaken, format!("there is a user `{name}` already"))
+            } else {
+                crate::internal(&error)
+            });
+        }
+        self.record(&mut change, who, Verb::UsersCreate, None, format!("user {name}"), json!({ "super": is_super })).await?;
+        change.commit().await.or_internal()
+    }
+
+    /// Every user.
+    pub async fn users(&self, who: &Identity) -> Result<Vec<User>, Trouble> {
+        self.allow(who, Verb::UsersList, &Object::Platform).await?;
+        self.records.users().await.or_internal()
+    }
+
+    async fn known_user(&self, name: &UserName) -> Result<User, Trouble> {
+        self.records
+            .user(name)
+            .await
+            .or_internal()?
+            .ok_or_else(|| Trouble::new(Code::NotFound, format!("there is no user `{name}`")).next(format!("slipway users:create {name}")))
+    }
+
+    /// Adds a key to a user. The same key again is nothing; a key of another user is refused.
+    pub async fn add_key(&self, who: &Identity, user: &UserName, text: &str) -> Result<SshKey, Trouble> {
+        self.allow(who, Verb::KeysAdd, &Object::User(user.clone())).await?;
+        self.known_user(user).await?;
+        let key = keys::parse(text)?;
+        if let Some(stored) = self.records.key(&key.fingerprint).await.or_internal()? {
+            if stored.user == *user {
+                return Ok(stored);
+            }
+            return Err(Trouble::new(Code::KeyTaken, format!("the key {} belongs to another user", key.fingerprint))
+                .why("A key names one user.")
+                .next("ssh-keygen -t ed25519   # makes another one"));
+        }
+        let stored =
+            SshKey { fingerprint: key.fingerprint, user: user.clone(), public_key: key.text, comment: key.comment, added_at: Utc::now() };
+        let mut change = self.records.change().await.or_internal()?;
+        change.add_key(&stored).await.or_internal()?;
+        let detail = json!({ "fingerprint": stored.fingerprint });
+        self.record(&mut change, who, Verb::KeysAdd, None, format!("user {user}"), detail).await?;
+        change.commit().await.or_internal()?;
+        Ok(stored)
+    }
+
+    /// The keys of a user.
+    pub async fn keys(&self, who: &Identity, user: &UserName) -> Result<Vec<SshKey>, Trouble> {
+        self.allow(who, Verb::KeysList, &Object::User(user.clone())).await?;
+        self.records.keys_of(user).await.or_internal()
+    }
+
+    /// Removes a key of a user.
+    pub async fn remove_key(&self, who: &Identity, user: &UserName, fingerprint: &str) -> Result<(), Trouble> {
+        self.allow(who, Verb::KeysRemove, &Object::User(user.clone())).await?;
+        let mut change = self.records.change().await.or_internal()?;
+        if !change.remove_key(user, fingerprint).await.or_internal()? {
+            return Err(Trouble::new(Code::NotFound, format!("{user} has no key {fingerprint}")).next("slipway keys"));
+        }
+        self.record(&mut change, who, Verb::KeysRemove, None, format!("user {user}"), json!({ "fingerprint": fingerprint })).await?;
+        change.commit().await.or_internal()
+    }
+
+    /// Whose key this is, now.
+    pub async fn identify_key(&self, fingerprint: &str, origin: &str) -> Result<Option<Identity>, Trouble> {
+        let Some(key) = self.records.key(fingerprint).await.or_internal()? else { return Ok(None) };
+        let user = self.known_user(&key.user).await?;
+        Ok(Some(self.identity_of(user, origin).await?))
+    }
+
+    /// The identity of a user.
+    pub async fn identity(&self, user: &UserName, origin: &str) -> Result<Identity, Trouble> {
+        let user = self.known_user(user).await?;
+        self.identity_of(user, origin).await
+    }
+
+    async fn identity_of(&self, user: User, origin: &str) -> Result<Identity, Trouble> {
+        let memberships = self.records.memberships(&user.name).await.or_internal()?;
+        Ok(Identity { actor: Actor::User(user.name), origin: Origin(origin.into()), is_super: user.is_super, memberships })
+    }
+
+    /// Sets a password.
+    pub async fn set_password(&self, who: &Identity, user: &UserName, password: &str) -> Result<(), Trouble> {
+        self.allow(who, Verb::UsersPassword, &Object::User(user.clone())).await?;
+        self.known_user(user).await?;
+        if password.chars().count() < 10 || password.len() > 1_000 {
+            return Err(Trouble::new(Code::BadRequest, "the password is too short or too long").why("At least 10 letters are needed."));
+        }
+        let password = password.to_owned();
+        let hash = tokio::task::spawn_blocking(move || Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string()))
+            .await
+            .or_internal()?
+            .map_err(|error| crate::internal(&std::io::Error::other(error.to_string())))?;
+        let mut change = self.records.change().await.or_internal()?;
+        change.set_password(user, &hash).await.or_internal()?;
+        self.record(&mut change, who, Verb::UsersPassword, None, format!("user {user}"), json!({})).await?;
+        change.commit().await.or_internal()
+    }
+
+    /// Signs a user in with a password and gives a token for a browser or a client. An unknown user costs as much as a wrong
+    /// password and is answered alike.
+    pub async fn sign_in(&self, user: &str, password: &str, kind: TokenKind, label: &str) -> Result<String, Trouble> {
+        let refused = || Trouble::new(Code::NotSignedIn, "the name or the password is wrong").next("try again");
+        let user = match UserName::new(user) {
+            Ok(name) => self.records.user(&name).await.or_internal()?,
+            Err(_) => None,
+        };
+        let hash = user.as_ref().and_then(|user| user.password_hash.clone());
+        let known = hash.is_some();
+        let password = password.to_owned();
+        let fits = tokio::task::spawn_blocking(move || {
+            let hash = hash.unwrap_or_else(|| nobodys_hash().to_owned());
+            argon2::PasswordHash::new(&hash).is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+        })
+        .await
+        .or_internal()?;
+        match user {
+            Some(user) if known && fits => self.issue(&user.name, kind, label).await,
+            _ => Err(refused()),
+        }
+    }
+
+    /// Makes a token for oneself.
+    pub async fn create_token(&self, who: &Identity, user: &UserName, label: &str) -> Result<String, Trouble> {
+        self.allow(who, Verb::TokensCreate, &Object::User(user.clone())).await?;
+        self.known_user(user).await?;
+        let mut change = self.records.change().await.or_internal()?;
+        self.record(&mut change, who, Verb::TokensCreate, None, format!("user {user}"), json!({ "label": label })).await?;
+        change.commit().await.or_internal()?;
+        self.issue(user, TokenKind::Api, label).await
+    }
+
+    async fn issue(&self, user: &UserName, kind: TokenKind, label: &str) -> Result<String, Trouble> {
+        let token = format!("{TOKEN_PREFIX}{}", store::random::secret());
+        let now = Utc::now();
+        let days = if kind == TokenKind::Session { SESSION_DAYS } else { TOKEN_DAYS };
+        let mut change = self.records.change().await.or_internal()?;
+        change.add_token(&hash_of(&token), user, kind, label, now, now + Duration::days(days)).await.or_internal()?;
+        change.commit().await.or_internal()?;
+        Ok(token)
+    }
+
+    /// Whose token this is.
+    pub async fn identify_token(&self, token: &str, origin: &str) -> Result<Option<Identity>, Trouble> {
+        if !token.starts_with(TOKEN_PREFIX) || token.len() > 100 {
+            return Ok(None);
+        }
+        match self.records.token_owner(&hash_of(token), Utc::now()).await.or_internal()? {
+            Some(user) => Ok(Some(self.identity_of(user, origin).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Ends a token.
+    pub async fn sign_out(&self, token: &str) -> Result<(), Trouble> {
+        let mut change = self.records.change().await.or_internal()?;
+        change.remove_token(&hash_of(token)).await.or_internal()?;
+        change.commit().await.or_internal()
+    }
+}

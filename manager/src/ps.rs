@@ -1,0 +1,69 @@
+//! What runs: the formation and each instance, as its supervisor says.
+
+use std::collections::BTreeMap;
+
+use model::{AppEnv, InstanceStatus, ProcessName, ReleaseNumber, Trouble};
+use serde::Serialize;
+
+use crate::authorize::Verb;
+use crate::identity::Identity;
+use crate::{Manager, OrInternal};
+
+/// The processes of an app in an environment.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ps {
+    /// The release that should serve.
+    pub release: Option<ReleaseNumber>,
+    /// How many should run.
+    pub wanted: BTreeMap<ProcessName, u32>,
+    /// What runs, by process, number and release.
+    pub instances: Vec<InstanceStatus>,
+    /// Why others do not run.
+    pub blocked: Vec<String>,
+}
+
+impl Manager {
+    /// What runs of an app.
+    pub async fn ps(&self, who: &Identity, app: &AppEnv) -> Result<Ps, Trouble> {
+        let env = self.reach_env(who, Verb::PsShow, app).await?;
+        let formation = self.live.formation(app).await.or_internal()?;
+        let mut instances = self.instances_of(app).await?;
+        instances.sort_by(|a, b| (&a.process, a.ordinal, a.release, &a.id).cmp(&(&b.process, b.ordinal, b.release, &b.id)));
+        Ok(Ps {
+            release: env.current,
+            wanted: formation.map(|formation| formation.counts).unwrap_or_default(),
+            instances,
+            blocked: self.placement.blocked(app),
+        })
+    }
+
+    pub(crate) async fn instances_of(&self, app: &AppEnv) -> Result<Vec<InstanceStatus>, Trouble> {
+        let all = self.live.instances().await.or_internal()?;
+        Ok(all.into_iter().filter(|status| status.app == *app).collect())
+    }
+
+    /// Whether somebody may read the logs of an app.
+    pub async fn may_read_logs(&self, who: &Identity, app: &AppEnv) -> Result<(), Trouble> {
+        self.reach_env(who, Verb::Logs, app).await.map(drop)
+    }
+
+    /// The run spec for a one-off command, which is a right of its own and an event.
+    pub async fn one_off(&self, who: &Identity, app: &AppEnv, command: &[String]) -> Result<model::RunSpec, Trouble> {
+        let env = self.reach_env(who, Verb::Run, app).await?;
+        let stored = match env.current {
+            Some(number) => self.records.release(app, number).await.or_internal()?,
+            None => None,
+        };
+        let Some(stored) = stored else {
+            return Err(Trouble::new(model::Code::NoRelease, format!("{app} has no release to run a command of"))
+                .next(format!("git push paas-{} main", app.env)));
+        };
+        let mut change = self.records.change().await.or_internal()?;
+        let program = command.first().cloned().unwrap_or_default();
+        // Arguments may hold secrets; the program's name is what the audit needs.
+        let detail = serde_json::json!({ "program": program, "release": stored.release.number });
+        self.record(&mut change, who, Verb::Run, Some(&app.tenant), app.to_string(), detail).await?;
+        change.commit().await.or_internal()?;
+        Ok(stored.spec)
+    }
+}

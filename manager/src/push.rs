@@ -1,0 +1,406 @@
+//! One push: from a commit in quarantine to a prepared release, and from the moved ref to a live one.
+//!
+//! The git ref is the commit point. `push` runs before it moves and only prepares; `activate` runs after it. Whatever dies in
+//! between is settled by where the ref stands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use model::{
+    AppEnv, Build, BuildId, BuildState, Code, Manifest, Release, ReleaseNumber, ReleaseState, RunSpec, Trouble, release::Cause, say,
+};
+use serde_json::json;
+use store::records::{Env, Lock, StoredRelease, StoredSlug};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::authorize::Verb;
+use crate::build_log::BuildLog;
+use crate::builder::Job;
+use crate::identity::Identity;
+use crate::queue::NoTurn;
+use crate::releases::process_specs;
+use crate::say::Say;
+use crate::source::Source;
+use crate::{Manager, OrInternal};
+
+/// A pusher hears something at least this often.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// A lock without renewal ends after this.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// A push that passed the rules of refs.
+#[derive(Clone)]
+pub struct Push {
+    /// Who pushes.
+    pub who: Identity,
+    /// To where.
+    pub app: AppEnv,
+    /// The branch.
+    pub branch: String,
+    /// The commit.
+    pub commit: String,
+    /// First line of its message.
+    pub subject: String,
+    /// Its files.
+    pub source: Arc<dyn Source>,
+}
+
+impl Manager {
+    /// Builds a pushed commit, or finds it built, and prepares its release. Runs to its end when the pusher is gone.
+    pub async fn push(&self, push: Push, pusher: Arc<dyn Say>) -> Result<ReleaseNumber, Trouble> {
+        self.reach(&push.who, Verb::Push, &push.app.app_ref()).await?;
+        self.ensure_env(&push.app).await?;
+        let mut build = Build {
+            id: BuildId::mint(store::random::bytes()),
+            app: push.app.clone(),
+            state: BuildState::Queued,
+            commit: push.commit.clone(),
+            subject: push.subject.clone(),
+            by: push.who.user_or_operator(),
+            at: Utc::now(),
+            started: None,
+            ended: None,
+            template: None,
+            image: None,
+            reused: false,
+            release: None,
+            trouble: None,
+        };
+        let log = Arc::new(self.logs.open(&build.id, pusher).or_internal()?);
+        let cancel = self.queue.announce(&build.id);
+        self.save_build(&build).await?;
+        let said: &dyn Say = &*log;
+        let short = push.commit.get(..8).unwrap_or(&push.commit);
+        said.step(format!("Build {} of {} at {short}", build.id, push.app));
+        said.detail(format!("{}/builds/{}", self.settings.dashboard, build.id));
+
+        let result = self.push_in_turn(&push, &mut build, &log, &cancel).await;
+        self.queue.forget(&build.id);
+        build.ended = Some(Utc::now());
+        match &result {
+            Ok(number) => {
+                build.state = BuildState::Succeeded;
+                build.release = Some(*number);
+            }
+            Err(trouble) => {
+                build.state = match trouble.code {
+                    Code::Superseded => BuildState::Superseded,
+                    Code::Cancelled => BuildState::Cancelled,
+                    _ => BuildState::Failed,
+                };
+                build.trouble = Some(trouble.clone());
+                for line in say::trouble(trouble) {
+                    // The pusher gets the block from whoever refuses the ref; the stored log needs it too.
+                    log.store_only(&line);
+                }
+            }
+        }
+        self.save_build(&build).await?;
+        result
+    }
+
+    async fn push_in_turn(
+        &self,
+        push: &Push,
+        build: &mut Build,
+        log: &Arc<BuildLog>,
+        cancel: &CancellationToken,
+    ) -> Result<ReleaseNumber, Trouble> {
+        let said: &dyn Say = &**log;
+        let manifest = self.manifest(push)?;
+        let turn = self.queue.turn(&push.app, &build.id, cancel, |text| said.detail(text)).await;
+        let _turn = turn.map_err(|why| match why {
+            NoTurn::Superseded => Trouble::new(Code::Superseded, format!("a newer push to {} took the place of this one", push.app))
+                .next(format!("slipway builds -a {} -e {}", push.app.app_ref(), push.app.env)),
+            NoTurn::Cancelled => cancelled(&build.id),
+        })?;
+        let _lease = self.lease(push, &build.id).await?;
+        build.state = BuildState::Running;
+        build.started = Some(Utc::now());
+        self.save_build(build).await?;
+
+        let job = Job { build: build.id.clone(), app: push.app.clone(), source: push.source.clone(), manifest: manifest.clone() };
+        let prepared = self.builder.prepare(&job).await?;
+        build.template = Some(prepared.template.clone());
+        said.step(format!("Template: {}", prepared.template));
+        for note in &prepared.notes {
+            said.detail(note);
+        }
+        let slug = match self.known_slug(push, &prepared.source_key).await? {
+            Some(slug) => {
+                build.reused = true;
+                said.step(format!("Already built by {}: the same source, template, stack and settings", slug.build));
+                slug
+            }
+            None => self.run_build(&job, &prepared, push, log, cancel).await?,
+        };
+        build.image = Some(slug.image.clone());
+        self.prepare_release(push, build, &manifest, &slug, said).await
+    }
+
+    fn manifest(&self, push: &Push) -> Result<Manifest, Trouble> {
+        let bad = |error: String| {
+            Trouble::new(Code::BadManifest, error).why("Nothing was built.").next("slipway validate   # checks it before you push")
+        };
+        let manifest = match push.source.read("app.yaml") {
+            None => Manifest::default(),
+            Some(bytes) => {
+                let text = String::from_utf8(bytes).map_err(|_| bad("app.yaml is not UTF-8 text".into()))?;
+                Manifest::parse(&text).map_err(|error| bad(error.to_string()))?
+            }
+        };
+        match &manifest.app {
+            Some(app) if *app != push.app.app => Err(Trouble::new(
+                Code::BadManifest,
+                format!("app.yaml says that this repository is `{app}`, and it was pushed to {}", push.app.app_ref()),
+            )
+            .next(format!("git remote set-url paas-{} {}", push.app.env, self.remote_of(&AppEnv { app: app.clone(), ..push.app.clone() })))
+            .next("or take `app:` out of app.yaml")),
+            _ => Ok(manifest),
+        }
+    }
+
+    /// Takes the lock of the app and environment, and renews it until it is dropped.
+    async fn lease(&self, push: &Push, build: &BuildId) -> Result<Lease, Trouble> {
+        let records = self.records.clone();
+        let wanted = move |app: &AppEnv, holder: &BuildId, owner: &str| {
+            let now = Utc::now();
+            Lock {
+                app: app.clone(),
+                holder: holder.to_string(),
+                owner: owner.to_owned(),
+                reason: "push".into(),
+                since: now,
+                expires: now + LEASE,
+            }
+        };
+        let owner = push.who.actor.to_string();
+        let held = records.take_lock(&wanted(&push.app, build, &owner)).await.or_internal()?;
+        if held.holder != build.as_str() {
+            return Err(Trouble::new(Code::Locked, format!("{} is locked by {} for {}", push.app, held.owner, held.reason))
+                .why(format!("Since {}, by {}.", held.since.format("%H:%M:%S UTC"), held.holder))
+                .next("wait until it has ended, or cancel it: slipway builds:cancel"));
+        }
+        let (app, build) = (push.app.clone(), build.clone());
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        tokio::spawn(async move {
+            let mut tick = tokio::time::interval(LEASE / 4);
+            loop {
+                tokio::select! {
+                    _ = tick.tick() => {
+                        if let Err(error) = records.take_lock(&wanted(&app, &build, &owner)).await {
+                            tracing::warn!(%error, %app, "could not renew a lock");
+                        }
+                    }
+                    () = stopped.cancelled() => break,
+                }
+            }
+            if let Err(error) = records.release_lock(&app, build.as_str()).await {
+                tracing::warn!(%error, %app, "could not release a lock; it ends with its lease");
+            }
+        });
+        Ok(Lease(stop))
+    }
+
+    async fn known_slug(&self, push: &Push, source_key: &str) -> Result<Option<StoredSlug>, Trouble> {
+        let app = push.app.app_ref();
+        let Some(slug) = self.records.slug(&app, source_key).await.or_internal()? else { return Ok(None) };
+        if self.builder.has_image(&slug.image).await {
+            return Ok(Some(slug));
+        }
+        let mut change = self.records.change().await.or_internal()?;
+        change.forget_slug(&app, source_key).await.or_internal()?;
+        change.commit().await.or_internal()?;
+        Ok(None)
+    }
+
+    /// Runs the builder, with a sign of life whenever it is silent.
+    async fn run_build(
+        &self,
+        job: &Job,
+        prepared: &crate::builder::Prepared,
+        push: &Push,
+        log: &Arc<BuildLog>,
+        cancel: &CancellationToken,
+    ) -> Result<StoredSlug, Trouble> {
+        let begun = Instant::now();
+        let mut building = self.builder.build(job, prepared, log.clone(), cancel.clone());
+        let mut pulse = tokio::time::interval(Duration::from_secs(5));
+        let built = loop {
+            tokio::select! {
+                built = &mut building => break built,
+                _ = pulse.tick() => {
+                    if log.silent() >= HEARTBEAT {
+                        log.whisper(&say::detail(format!("… still building after {}", say::elapsed(begun.elapsed().as_millis() as u64))));
+                    }
+                }
+            }
+        };
+        drop(building);
+        if cancel.is_cancelled() {
+            return Err(cancelled(&job.build));
+        }
+        let built = built?;
+        let slug = StoredSlug {
+            image: built.image,
+            template: prepared.template.clone(),
+            processes: built.processes,
+            size: built.size,
+            build: job.build.clone(),
+        };
+        let mut change = self.records.change().await.or_internal()?;
+        change.save_slug(&push.app.app_ref(), &prepared.source_key, &slug, Utc::now()).await.or_internal()?;
+        change.commit().await.or_internal()?;
+        Ok(slug)
+    }
+
+    async fn prepare_release(
+        &self,
+        push: &Push,
+        build: &Build,
+        manifest: &Manifest,
+        slug: &StoredSlug,
+        said: &dyn Say,
+    ) -> Result<ReleaseNumber, Trouble> {
+        let processes = process_specs(&push.app, manifest, &slug.processes)?;
+        let mut change = self.records.change().await.or_internal()?;
+        let Some(env) = change.lock_env(&push.app).await.or_internal()? else {
+            return Err(crate::events::unknown_app(&push.app.app_ref()));
+        };
+        let mut config = manifest.env_in(&push.app.env);
+        config.extend(self.open_config(&env)?);
+        let number = change.next_release(&push.app).await.or_internal()?;
+        let names: Vec<String> = processes.keys().map(ToString::to_string).collect();
+        let release = Release {
+            app: push.app.clone(),
+            number,
+            state: ReleaseState::Prepared,
+            image: slug.image.clone(),
+            build: Some(build.id.clone()),
+            commit: push.commit.clone(),
+            subject: push.subject.clone(),
+            by: push.who.user_or_operator(),
+            at: Utc::now(),
+            cause: Cause::Push,
+            config_keys: config.keys().cloned().collect(),
+            reason: None,
+        };
+        let spec = RunSpec {
+            app: push.app.clone(),
+            release: number,
+            image: slug.image.clone(),
+            commit: push.commit.clone(),
+            processes,
+            config: self.keyring.seal_map(&push.app.to_string(), &config),
+        };
+        change.add_release(&StoredRelease { release, spec }).await.or_internal()?;
+        let env = self.first_wishes(&mut change, env, push, manifest, &slug.processes).await?;
+        let detail = json!({ "release": number, "commit": push.commit, "build": build.id, "branch": push.branch });
+        self.record(&mut change, &push.who, Verb::Push, Some(&push.app.tenant), push.app.to_string(), detail).await?;
+        change.commit().await.or_internal()?;
+        said.step(format!("Release {number}"));
+        said.detail(format!("processes: {}", names.join(", ")));
+        for idle in names.iter().filter(|name| name.as_str() != "web" && !env.counts.keys().any(|known| known.as_str() == name.as_str())) {
+            said.detail(format!("{idle} has no instance yet: slipway ps:scale {idle}=1 -a {} -e {}", push.app.app_ref(), push.app.env));
+        }
+        Ok(number)
+    }
+
+    /// What the first push decides: the deploy branch, and counts of process types that nobody has scaled yet.
+    async fn first_wishes(
+        &self,
+        change: &mut store::records::Change,
+        mut env: Env,
+        push: &Push,
+        manifest: &Manifest,
+        processes: &std::collections::BTreeMap<model::ProcessName, String>,
+    ) -> Result<Env, Trouble> {
+        let mut grown = env.deploy_branch.is_none();
+        env.deploy_branch.get_or_insert_with(|| push.branch.clone());
+        for name in processes.keys().chain(manifest.processes.keys()) {
+            if let Some(count) = manifest.process_in(&env.app.env, name).count
+                && !env.counts.contains_key(name)
+            {
+                env.counts.insert(name.clone(), count);
+                grown = true;
+            }
+        }
+        if grown {
+            change.save_env(&env).await.or_internal()?;
+        }
+        Ok(env)
+    }
+
+    /// The ref has moved to `commit`: makes its prepared release the one that should serve, and waits until it does.
+    pub async fn activate(&self, who: &Identity, app: &AppEnv, commit: &str, said: Arc<dyn Say>) -> Result<(), Trouble> {
+        let Some(number) = self.activate_prepared(app, commit).await? else {
+            return Err(crate::internal(&std::io::Error::other(format!("no prepared release of {app} at {commit}"))));
+        };
+        tracing::info!(%app, release = %number, by = %who.actor, "activated");
+        self.roll_out(app, number, said).await
+    }
+
+    /// Makes the newest prepared release of a commit active. None when there is none.
+    async fn activate_prepared(&self, app: &AppEnv, commit: &str) -> Result<Option<ReleaseNumber>, Trouble> {
+        let releases = self.records.releases(app, 50).await.or_internal()?;
+        let prepared = releases.iter().find(|stored| stored.release.state == ReleaseState::Prepared && stored.release.commit == commit);
+        let Some(stored) = prepared else { return Ok(None) };
+        let number = stored.release.number;
+        let mut change = self.records.change().await.or_internal()?;
+        let Some(mut env) = change.lock_env(app).await.or_internal()? else { return Ok(None) };
+        env.current = Some(number);
+        change.save_env(&env).await.or_internal()?;
+        change.set_release_state(app, number, ReleaseState::Active, None).await.or_internal()?;
+        change.commit().await.or_internal()?;
+        self.project(app).await?;
+        Ok(Some(number))
+    }
+
+    /// Brings prepared releases to an end by where the ref stands: that of the ref's commit is activated, others never were.
+    pub async fn settle(&self, app: &AppEnv, tip: Option<&str>) -> Result<(), Trouble> {
+        if let Some(tip) = tip
+            && let Some(number) = self.activate_prepared(app, tip).await?
+        {
+            tracing::warn!(%app, release = %number, "activated a release whose push had no end");
+        }
+        let releases = self.records.releases(app, 50).await.or_internal()?;
+        for stored in releases.iter().filter(|stored| stored.release.state == ReleaseState::Prepared) {
+            let mut change = self.records.change().await.or_internal()?;
+            let reason = Some("the push ended before its ref moved");
+            change.set_release_state(app, stored.release.number, ReleaseState::Aborted, reason).await.or_internal()?;
+            change.commit().await.or_internal()?;
+        }
+        Ok(())
+    }
+
+    /// Apps with a prepared release whose fate is open.
+    pub async fn unsettled(&self) -> Result<Vec<AppEnv>, Trouble> {
+        let prepared = self.records.releases_in(ReleaseState::Prepared).await.or_internal()?;
+        let mut apps: Vec<AppEnv> = prepared.into_iter().map(|stored| stored.release.app).collect();
+        apps.sort();
+        apps.dedup();
+        Ok(apps)
+    }
+
+    async fn save_build(&self, build: &Build) -> Result<(), Trouble> {
+        let mut change = self.records.change().await.or_internal()?;
+        change.save_build(build).await.or_internal()?;
+        change.commit().await.or_internal()
+    }
+}
+
+/// Ends the renewal, and with it the lock.
+struct Lease(CancellationToken);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+fn cancelled(build: &BuildId) -> Trouble {
+    Trouble::new(Code::Cancelled, format!("build {build} was cancelled")).why("Nothing was released; what served before still serves.")
+}

@@ -1,0 +1,223 @@
+//! Releases: what is in one, what differs between two, going back to one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::Utc;
+use model::{AppEnv, Code, Manifest, ProcessName, ProcessSpec, Release, ReleaseNumber, ReleaseState, RunSpec, Trouble, release::Cause};
+use serde::Serialize;
+use serde_json::json;
+use store::records::{Env, StoredRelease};
+
+use crate::authorize::Verb;
+use crate::identity::Identity;
+use crate::{Manager, OrInternal};
+
+/// How each process type runs: the commands that the build found, and what app.yaml says over them.
+pub(crate) fn process_specs(
+    app: &AppEnv,
+    manifest: &Manifest,
+    found: &BTreeMap<ProcessName, String>,
+) -> Result<BTreeMap<ProcessName, ProcessSpec>, Trouble> {
+    let mut names: BTreeSet<&ProcessName> = found.keys().chain(manifest.processes.keys()).collect();
+    let special = manifest.environments.get(&app.env);
+    names.extend(special.into_iter().flat_map(|hints| hints.processes.keys()));
+    let mut specs = BTreeMap::new();
+    for name in names {
+        let hints = manifest.process_in(&app.env, name);
+        let Some(command) = hints.command.clone().or_else(|| found.get(name).cloned()) else {
+            return Err(Trouble::new(Code::BadManifest, format!("the process `{name}` has no command"))
+                .why("app.yaml names it, and neither app.yaml nor the Procfile nor the template says what to run.")
+                .next(format!("add `command:` under `processes: {name}:` in app.yaml")));
+        };
+        let spec = ProcessSpec {
+            command,
+            resources: hints.resources(),
+            health: hints.health_of(name),
+            stop_grace_s: hints.stop_grace_s.unwrap_or(10),
+            drain_s: hints.drain_s.unwrap_or(30),
+        };
+        specs.insert(name.clone(), spec);
+    }
+    if specs.is_empty() {
+        return Err(Trouble::new(Code::NoProcess, format!("{app} has nothing to run"))
+            .why("Neither a Procfile, nor app.yaml, nor the template names a process.")
+            .next("echo 'web: <the command that serves on $PORT>' > Procfile && git add Procfile"));
+    }
+    Ok(specs)
+}
+
+/// What differs between two releases.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diff {
+    /// The older.
+    pub from: ReleaseNumber,
+    /// The newer.
+    pub to: ReleaseNumber,
+    /// One line per difference.
+    pub lines: Vec<String>,
+}
+
+impl Manager {
+    /// The newest releases.
+    pub async fn releases(&self, who: &Identity, app: &AppEnv, limit: u32) -> Result<Vec<Release>, Trouble> {
+        self.reach_env(who, Verb::ReleasesShow, app).await?;
+        let stored = self.records.releases(app, limit.min(500)).await.or_internal()?;
+        Ok(stored.into_iter().map(|stored| stored.release).collect())
+    }
+
+    async fn stored(&self, app: &AppEnv, number: ReleaseNumber) -> Result<StoredRelease, Trouble> {
+        self.records.release(app, number).await.or_internal()?.ok_or_else(|| {
+            Trouble::new(Code::NoRelease, format!("{app} has no release {number}")).next(format!(
+                "slipway releases -a {} -e {}",
+                app.app_ref(),
+                app.env
+            ))
+        })
+    }
+
+    /// The difference between two releases: code, processes, config by name and whether values differ, never a value.
+    pub async fn diff(&self, who: &Identity, app: &AppEnv, from: ReleaseNumber, to: ReleaseNumber) -> Result<Diff, Trouble> {
+        self.reach_env(who, Verb::ReleasesShow, app).await?;
+        let (a, b) = (self.stored(app, from).await?, self.stored(app, to).await?);
+        let context = app.to_string();
+        let config_a = self.keyring.open_map(&context, &a.spec.config).or_internal()?;
+        let config_b = self.keyring.open_map(&context, &b.spec.config).or_internal()?;
+        Ok(Diff { from, to, lines: differences(&a, &b, &config_a, &config_b) })
+    }
+
+    /// Goes back to an earlier release, its config included, as a new release. Without a number: the last good one.
+    pub async fn rollback(&self, who: &Identity, app: &AppEnv, to: Option<ReleaseNumber>) -> Result<ReleaseNumber, Trouble> {
+        let env = self.reach_env(who, Verb::Rollback, app).await?;
+        let target = match to {
+            Some(number) => self.stored(app, number).await?,
+            None => {
+                let releases = self.records.releases(app, 200).await.or_internal()?;
+                let current = env.current;
+                releases
+                    .into_iter()
+                    .find(|stored| stored.release.state.was_good() && current.is_none_or(|current| stored.release.number < current))
+                    .ok_or_else(|| Trouble::new(Code::NoRelease, format!("{app} has no earlier release that served")))?
+            }
+        };
+        if matches!(target.release.state, ReleaseState::Aborted | ReleaseState::Prepared) {
+            return Err(Trouble::new(Code::NoRelease, format!("{} of {app} was never released", target.release.number)));
+        }
+        if !self.builder.has_image(&target.spec.image).await {
+            return Err(Trouble::new(
+                Code::ImageMissing,
+                format!("the image of {} is not in the registry any more", target.release.number),
+            )
+            .next(format!("check out {} and push it again", target.release.commit)));
+        }
+        let cause = Cause::Rollback { to: target.release.number };
+        let config = self.keyring.open_map(&app.to_string(), &target.spec.config).or_internal()?;
+        self.release_again(who, app, target, cause, Some(config)).await
+    }
+
+    /// A new release of an image that has been released before.
+    pub(crate) async fn release_again(
+        &self,
+        who: &Identity,
+        app: &AppEnv,
+        base: StoredRelease,
+        cause: Cause,
+        config: Option<BTreeMap<String, String>>,
+    ) -> Result<ReleaseNumber, Trouble> {
+        let verb = if matches!(cause, Cause::Rollback { .. }) { Verb::Rollback } else { Verb::ConfigSet };
+        let mut change = self.records.change().await.or_internal()?;
+        let Some(mut env) = change.lock_env(app).await.or_internal()? else {
+            return Err(crate::events::unknown_app(&app.app_ref()));
+        };
+        let number = change.next_release(app).await.or_internal()?;
+        let config = match config {
+            Some(config) => config,
+            None => self.keyring.open_map(&app.to_string(), &base.spec.config).or_internal()?,
+        };
+        let release = Release {
+            number,
+            state: ReleaseState::Active,
+            by: who.user_or_operator(),
+            at: Utc::now(),
+            cause: cause.clone(),
+            config_keys: config.keys().cloned().collect(),
+            reason: None,
+            ..base.release
+        };
+        let sealed = self.keyring.seal_map(&app.to_string(), &config);
+        if matches!(cause, Cause::Rollback { .. }) {
+            // The config that was rolled back to is the config from now on.
+            env.config_keys = config.keys().cloned().collect();
+            env.config = Some(sealed.clone());
+        }
+        let spec = RunSpec { release: number, config: sealed, ..base.spec };
+        change.add_release(&StoredRelease { release, spec }).await.or_internal()?;
+        env.current = Some(number);
+        change.save_env(&env).await.or_internal()?;
+        let detail = json!({ "release": number, "cause": cause });
+        self.record(&mut change, who, verb, Some(&app.tenant), app.to_string(), detail).await?;
+        change.commit().await.or_internal()?;
+        self.project(app).await?;
+        Ok(number)
+    }
+
+    /// The config of an environment, opened.
+    pub(crate) fn open_config(&self, env: &Env) -> Result<BTreeMap<String, String>, Trouble> {
+        match &env.config {
+            None => Ok(BTreeMap::new()),
+            Some(sealed) => self.keyring.open_map(&env.app.to_string(), sealed).or_internal(),
+        }
+    }
+}
+
+fn differences(
+    a: &StoredRelease,
+    b: &StoredRelease,
+    config_a: &BTreeMap<String, String>,
+    config_b: &BTreeMap<String, String>,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    if a.release.commit != b.release.commit {
+        let short = |commit: &str| commit.get(..8).unwrap_or(commit).to_owned();
+        lines.push(format!("commit   {} → {} {}", short(&a.release.commit), short(&b.release.commit), b.release.subject));
+    }
+    if a.spec.image.digest != b.spec.image.digest {
+        lines.push(format!("image    {} → {}", a.spec.image.digest.short(), b.spec.image.digest.short()));
+    }
+    let names: BTreeSet<&ProcessName> = a.spec.processes.keys().chain(b.spec.processes.keys()).collect();
+    for name in names {
+        match (a.spec.processes.get(name), b.spec.processes.get(name)) {
+            (None, Some(new)) => lines.push(format!("process  + {name}: {}", new.command)),
+            (Some(_), None) => lines.push(format!("process  - {name}")),
+            (Some(old), Some(new)) if old != new => lines.push(process_line(name, old, new)),
+            _ => {}
+        }
+    }
+    let keys: BTreeSet<&String> = config_a.keys().chain(config_b.keys()).collect();
+    for key in keys {
+        match (config_a.get(key), config_b.get(key)) {
+            (None, Some(_)) => lines.push(format!("config   + {key}")),
+            (Some(_), None) => lines.push(format!("config   - {key}")),
+            (old, new) if old != new => lines.push(format!("config   ~ {key} (another value)")),
+            _ => {}
+        }
+    }
+    lines
+}
+
+fn process_line(name: &ProcessName, old: &ProcessSpec, new: &ProcessSpec) -> String {
+    let mut parts = Vec::new();
+    if old.command != new.command {
+        parts.push(format!("{} → {}", old.command, new.command));
+    }
+    if old.resources != new.resources {
+        let show = |r: &model::Resources| format!("{} MB, {} m cpu, {} pids", r.memory_mb, r.cpu_millis, r.pids);
+        parts.push(format!("{} → {}", show(&old.resources), show(&new.resources)));
+    }
+    if old.health != new.health {
+        parts.push("another health check".into());
+    }
+    if (old.stop_grace_s, old.drain_s) != (new.stop_grace_s, new.drain_s) {
+        parts.push("other stop times".into());
+    }
+    format!("process  ~ {name}: {}", parts.join("; "))
+}

@@ -1,0 +1,71 @@
+//! How many run, and running them anew.
+
+use std::collections::BTreeMap;
+
+use model::{AppEnv, Code, ProcessName, Trouble};
+use serde_json::json;
+
+use crate::authorize::Verb;
+use crate::identity::Identity;
+use crate::{Manager, OrInternal};
+
+/// Most instances of one process type.
+const MAX_COUNT: u32 = 1_000;
+
+impl Manager {
+    /// Sets counts of process types; gives all counts afterwards.
+    pub async fn scale(
+        &self,
+        who: &Identity,
+        app: &AppEnv,
+        counts: &BTreeMap<ProcessName, u32>,
+    ) -> Result<BTreeMap<ProcessName, u32>, Trouble> {
+        let env = self.reach_env(who, Verb::PsScale, app).await?;
+        let spec = match env.current {
+            Some(number) => self.records.release(app, number).await.or_internal()?.map(|stored| stored.spec),
+            None => None,
+        };
+        for (process, count) in counts {
+            if *count > MAX_COUNT {
+                return Err(Trouble::new(Code::BadRequest, format!("{count} instances of `{process}` are too many"))
+                    .why(format!("At most {MAX_COUNT} are allowed.")));
+            }
+            if let Some(spec) = &spec
+                && !spec.processes.contains_key(process)
+            {
+                let known: Vec<String> = spec.processes.keys().map(ToString::to_string).collect();
+                return Err(Trouble::new(Code::BadRequest, format!("{app} has no process type `{process}`"))
+                    .why(format!("It has {}.", known.join(", "))));
+            }
+        }
+        let mut change = self.records.change().await.or_internal()?;
+        let Some(mut env) = change.lock_env(app).await.or_internal()? else {
+            return Err(crate::events::unknown_app(&app.app_ref()));
+        };
+        env.counts.extend(counts.iter().map(|(process, count)| (process.clone(), *count)));
+        change.save_env(&env).await.or_internal()?;
+        self.record(&mut change, who, Verb::PsScale, Some(&app.tenant), app.to_string(), json!(counts)).await?;
+        change.commit().await.or_internal()?;
+        self.project(app).await?;
+        Ok(spec.map_or(env.counts.clone(), |spec| crate::project::counts(&env, &spec)))
+    }
+
+    /// Replaces every instance by a new one of the same release.
+    pub async fn restart(&self, who: &Identity, app: &AppEnv) -> Result<(), Trouble> {
+        let env = self.reach_env(who, Verb::PsRestart, app).await?;
+        if env.current.is_none() {
+            return Err(
+                Trouble::new(Code::NoRelease, format!("{app} has no release to restart")).next(format!("git push paas-{} main", app.env))
+            );
+        }
+        let mut change = self.records.change().await.or_internal()?;
+        let Some(mut env) = change.lock_env(app).await.or_internal()? else {
+            return Err(crate::events::unknown_app(&app.app_ref()));
+        };
+        env.epoch += 1;
+        change.save_env(&env).await.or_internal()?;
+        self.record(&mut change, who, Verb::PsRestart, Some(&app.tenant), app.to_string(), json!({ "epoch": env.epoch })).await?;
+        change.commit().await.or_internal()?;
+        self.project(app).await
+    }
+}

@@ -1,0 +1,142 @@
+# shellcheck shell=bash
+# What the scripts share: steps with elapsed time, packages, Docker, paths. Sourced, never run.
+
+set -euo pipefail
+
+SLIPWAY_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+SLIPWAY_DATA="${SLIPWAY_DATA:-/var/lib/slipway}"
+SLIPWAY_RUN="${SLIPWAY_RUN:-/run/slipway}"
+# What the scripts themselves started, so that only that is stopped again.
+SLIPWAY_STATE="${SLIPWAY_STATE:-/var/lib/slipway-scripts}"
+export SLIPWAY_ROOT SLIPWAY_DATA SLIPWAY_RUN SLIPWAY_STATE
+
+if [ -t 1 ]; then bold=$'\e[1m'; dim=$'\e[2m'; red=$'\e[31m'; plain=$'\e[0m'; else bold=''; dim=''; red=''; plain=''; fi
+
+_begun=$SECONDS
+
+# step TEXT: opens a step; prints when it came, counted from the start of the script.
+step() { printf '%s-----> %s%s %s(%ss)%s\n' "$bold" "$1" "$plain" "$dim" "$((SECONDS - _begun))" "$plain"; }
+
+detail() { printf '       %s\n' "$1"; }
+
+# die WHAT [NEXT]: ends the script with what failed and what to do.
+die() {
+    printf '%s !     %s%s\n' "$red" "$1" "$plain" >&2
+    [ $# -lt 2 ] || printf ' !       → %s\n' "$2" >&2
+    exit 1
+}
+
+# as_root COMMAND …: runs it as root, by sudo where that is needed.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -- "$@"; fi
+}
+
+need_root() {
+    [ "$(id -u)" = 0 ] || command -v sudo >/dev/null 2>&1 || die "this needs root or sudo" "run it as root: su -c scripts/up"
+}
+
+# need_packages NAME …: installs what is missing, from the distribution's packages.
+need_packages() {
+    local missing=() name
+    for name in "$@"; do
+        dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || missing+=("$name")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    detail "installing: ${missing[*]}"
+    local log
+    log="$(mktemp)"
+    if ! { as_root apt-get update && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        die "could not install ${missing[*]}" "apt-get update && apt-get install ${missing[*]}"
+    fi
+    rm -f "$log"
+}
+
+# need_postgres: PostgreSQL's server programs. The package must not make a cluster of its own: nothing would use it.
+need_postgres() {
+    compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null && return 0
+    as_root mkdir -p /etc/postgresql-common/createcluster.d
+    printf 'create_main_cluster = false\n' | as_root tee /etc/postgresql-common/createcluster.d/slipway.conf >/dev/null
+    need_packages postgresql
+}
+
+docker_answers() { as_root docker info >/dev/null 2>&1 || as_root curl -sf --unix-socket /var/run/docker.sock http://localhost/_ping >/dev/null 2>&1; }
+
+# need_docker: a running Docker Engine; started here only where nothing else runs it.
+need_docker() {
+    if docker_answers; then return 0; fi
+    command -v dockerd >/dev/null 2>&1 || need_packages docker.io iptables
+    if docker_answers; then return 0; fi
+    as_root mkdir -p "$SLIPWAY_STATE"
+    if [ -d /run/systemd/system ]; then
+        detail "starting Docker (systemd)"
+        as_root systemctl start docker
+        as_root touch "$SLIPWAY_STATE/docker.systemd"
+    else
+        detail "starting Docker"
+        need_cgroups
+        as_root sh -c "setsid nohup dockerd >'$SLIPWAY_STATE/dockerd.log' 2>&1 </dev/null & echo \$! >'$SLIPWAY_STATE/docker.pid'"
+    fi
+    local i
+    for ((i = 0; i < 300; i++)); do
+        docker_answers && return 0
+        sleep 0.1
+    done
+    as_root tail -n 10 "$SLIPWAY_STATE/dockerd.log" >&2 2>/dev/null || true
+    die "Docker did not answer within 30 s" "look into $SLIPWAY_STATE/dockerd.log"
+}
+
+# need_cgroups: where no init has mounted the control groups (a bare root file system), Docker can not start.
+need_cgroups() {
+    mountpoint -q /sys/fs/cgroup && return 0
+    as_root mount -t cgroup2 none /sys/fs/cgroup 2>/dev/null || detail "control groups are not mounted; Docker may not start"
+}
+
+# stop_docker: stops the Docker that need_docker started, and no other.
+stop_docker() {
+    if [ -e "$SLIPWAY_STATE/docker.systemd" ]; then
+        as_root systemctl stop docker docker.socket
+        as_root rm -f "$SLIPWAY_STATE/docker.systemd"
+    elif [ -e "$SLIPWAY_STATE/docker.pid" ]; then
+        stop_pid "$(as_root cat "$SLIPWAY_STATE/docker.pid")" dockerd
+        as_root rm -f "$SLIPWAY_STATE/docker.pid"
+    fi
+}
+
+# stop_pid PID NAME: TERM, and waits until the process is gone; only if it is still the one that was started.
+stop_pid() {
+    local pid="$1" name="$2" i
+    [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$name" ] || return 0
+    as_root kill -TERM "$pid" 2>/dev/null || return 0
+    for ((i = 0; i < 900; i++)); do
+        [ -e "/proc/$pid" ] || return 0
+        sleep 0.1
+    done
+    die "$name (process $pid) did not end within 90 s" "kill -KILL $pid"
+}
+
+# build PROFILE: the binary, with progress all the way.
+build() {
+    local profile="$1" total log
+    if [ -t 2 ]; then
+        cargo build --profile "$profile" --locked -p slipway --manifest-path "$SLIPWAY_ROOT/Cargo.toml"
+        return
+    fi
+    total="$(grep -c '^name = ' "$SLIPWAY_ROOT/Cargo.lock")"
+    log="$(mktemp)"
+    cargo build --profile "$profile" --locked -p slipway --manifest-path "$SLIPWAY_ROOT/Cargo.toml" >"$log" 2>&1 &
+    local pid=$! last=-1 now
+    while kill -0 "$pid" 2>/dev/null; do
+        now="$(grep -c '^ *Compiling' "$log" || true)"
+        if [ "$now" != "$last" ] && [ "$((now % 25))" -lt "$((now - last))" ] && [ "$now" -gt 0 ]; then
+            detail "compiling: $now of about $total crates after $((SECONDS - _begun)) s"
+        fi
+        last="$now"
+        sleep 2
+    done
+    if ! wait "$pid"; then
+        tail -n 40 "$log" >&2
+        die "the build failed" "cargo build --release -p slipway"
+    fi
+    rm -f "$log"
+}

@@ -1,0 +1,209 @@
+//! Users, keys, tenants, teams, members.
+
+use std::io::Read;
+
+use model::{Code, Trouble};
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::cli::args::{KeysVerb, MembersVerb, TeamsVerb, TenantsVerb, UsersVerb};
+use crate::cli::client::{CallError, Payload, quote};
+use crate::cli::context::Context;
+
+#[derive(Serialize, Deserialize)]
+pub struct Whoami {
+    pub user: Option<String>,
+    operator: bool,
+    #[serde(rename = "super")]
+    is_super: bool,
+    memberships: Vec<Membership>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Membership {
+    tenant: String,
+    team: String,
+    role: String,
+}
+
+pub async fn whoami(context: &Context) -> Result<(), CallError> {
+    let me: Whoami = context.client.get("/api/v1/whoami").await?;
+    context.output.answer(&me, |output| {
+        let name = me.user.clone().unwrap_or_else(|| "the operator of this machine".into());
+        output.line(format!("{name}{}", if me.is_super && !me.operator { " (super user)" } else { "" }));
+        for member in &me.memberships {
+            output.line(format!("  {} in team {} of tenant {}", member.role, member.team, member.tenant));
+        }
+    });
+    Ok(())
+}
+
+async fn me_or(context: &Context, user: Option<&str>) -> Result<String, CallError> {
+    if let Some(user) = user {
+        return Ok(user.to_owned());
+    }
+    let me: Whoami = context.client.get("/api/v1/whoami").await?;
+    me.user.ok_or_else(|| Trouble::new(Code::BadRequest, "whose keys?").next("slipway keys --user <name>").into())
+}
+
+/// A file's text, or standard input's.
+pub fn read_text(file: Option<&std::path::Path>) -> Result<String, CallError> {
+    let read = |error: std::io::Error| Trouble::new(Code::BadRequest, format!("could not read the key: {error}"));
+    match file {
+        Some(path) => Ok(std::fs::read_to_string(path).map_err(read)?),
+        None => {
+            let mut text = String::new();
+            std::io::stdin().lock().take(64 * 1024).read_to_string(&mut text).map_err(read)?;
+            Ok(text)
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Key {
+    fingerprint: String,
+    comment: String,
+}
+
+pub async fn keys(context: &Context, user: Option<&str>, verb: Option<&KeysVerb>) -> Result<(), CallError> {
+    let user = me_or(context, user).await?;
+    let path = format!("/api/v1/users/{}/keys", quote(&user));
+    match verb {
+        None => {
+            let keys: Vec<Key> = context.client.get(&path).await?;
+            context.output.answer(&keys, |output| {
+                if keys.is_empty() {
+                    output.note("no keys yet: cat ~/.ssh/id_ed25519.pub | slipway keys:add");
+                }
+                output.table(
+                    &["fingerprint", "comment"],
+                    keys.iter().map(|key| vec![key.fingerprint.clone(), key.comment.clone()]).collect(),
+                );
+            });
+        }
+        Some(KeysVerb::Add { file }) => {
+            if !context.local {
+                return Err(Trouble::new(Code::BadRequest, "keys can not be added over SSH")
+                    .next("add it in the dashboard, or with `slipway keys:add` on your own machine")
+                    .into());
+            }
+            let key: Key = context.client.call(Method::POST, &path, Payload::Text(read_text(file.as_deref())?)).await?;
+            context.output.answer(&key, |output| output.line(format!("{} belongs to {user} now", key.fingerprint)));
+        }
+        Some(KeysVerb::Remove { fingerprint }) => {
+            let path = format!("{path}?fingerprint={}", quote(fingerprint));
+            let _: Value = context.client.call(Method::DELETE, &path, Payload::None).await?;
+            context.output.answer(&json!({}), |output| output.line(format!("{fingerprint} is removed")));
+        }
+    }
+    Ok(())
+}
+
+/// A password from the terminal without showing it, or one line of standard input.
+pub fn read_password(prompt: &str) -> std::io::Result<String> {
+    use std::io::IsTerminal;
+    let stdin = std::io::stdin();
+    let mut line = String::new();
+    if stdin.is_terminal() {
+        eprint!("{prompt}: ");
+        let before = rustix::termios::tcgetattr(&stdin)?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(rustix::termios::LocalModes::ECHO);
+        rustix::termios::tcsetattr(&stdin, rustix::termios::OptionalActions::Now, &silent)?;
+        let read = stdin.read_line(&mut line);
+        rustix::termios::tcsetattr(&stdin, rustix::termios::OptionalActions::Now, &before)?;
+        eprintln!();
+        read?;
+    } else {
+        stdin.read_line(&mut line)?;
+    }
+    Ok(line.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+pub async fn users(context: &Context, verb: Option<&UsersVerb>) -> Result<(), CallError> {
+    match verb {
+        None => {
+            let users: Value = context.client.get("/api/v1/users").await?;
+            context.output.answer(&users, |output| {
+                for user in users.as_array().into_iter().flatten() {
+                    let mark = if user["super"] == true { " (super user)" } else { "" };
+                    output.line(format!("{}{mark}", user["name"].as_str().unwrap_or_default()));
+                }
+            });
+        }
+        Some(UsersVerb::Create { name, is_super }) => {
+            let _: Value = context.client.post("/api/v1/users", json!({ "name": name, "super": is_super })).await?;
+            context.output.answer(&json!({ "name": name }), |output| {
+                output.line(format!("user {name} is made"));
+                output.note(format!("next: slipway users:password {name}"));
+            });
+        }
+        Some(UsersVerb::Password { .. }) if !context.local => {
+            return Err(Trouble::new(Code::BadRequest, "a password can not be set over SSH")
+                .next("set it in the dashboard, or with `slipway users:password` on your own machine")
+                .into());
+        }
+        Some(UsersVerb::Password { name }) => {
+            let password = read_password("new password").map_err(|error| Trouble::new(Code::BadRequest, error.to_string()))?;
+            let path = format!("/api/v1/users/{}/password", quote(name));
+            let _: Value = context.client.post(&path, json!({ "password": password })).await?;
+            context.output.answer(&json!({}), |output| output.line(format!("the password of {name} is set")));
+        }
+        Some(UsersVerb::Token { name, label }) => {
+            let made: Value = context.client.post(&format!("/api/v1/users/{}/tokens", quote(name)), json!({ "label": label })).await?;
+            context.output.answer(&made, |output| output.line(made["token"].as_str().unwrap_or_default()));
+        }
+    }
+    Ok(())
+}
+
+pub async fn tenants(context: &Context, verb: Option<&TenantsVerb>) -> Result<(), CallError> {
+    match verb {
+        None => {
+            let tenants: Vec<String> = context.client.get("/api/v1/tenants").await?;
+            context.output.answer(&tenants, |output| tenants.iter().for_each(|tenant| output.line(tenant)));
+        }
+        Some(TenantsVerb::Create { name, team, owner }) => {
+            let _: Value = context.client.post("/api/v1/tenants", json!({ "name": name, "team": team, "owner": owner })).await?;
+            context.output.answer(&json!({ "name": name }), |output| {
+                output.line(format!("tenant {name} is made; {owner} owns its team {team}"));
+            });
+        }
+        Some(TenantsVerb::Policy { name, create_on_push }) => {
+            let path = format!("/api/v1/tenants/{}", quote(name));
+            let body = Payload::Json(json!({ "create_on_push": create_on_push }));
+            let _: Value = context.client.call(Method::PATCH, &path, body).await?;
+            context.output.answer(&json!({}), |output| {
+                output.line(format!("a push to an unknown app of {name} {}", if *create_on_push { "makes it" } else { "is refused" }));
+            });
+        }
+    }
+    Ok(())
+}
+
+pub async fn teams(context: &Context, verb: &TeamsVerb) -> Result<(), CallError> {
+    let TeamsVerb::Create { tenant, team } = verb;
+    let _: Value = context.client.post(&format!("/api/v1/tenants/{}/teams", quote(tenant)), json!({ "name": team })).await?;
+    context.output.answer(&json!({ "name": team }), |output| output.line(format!("team {team} of {tenant} is made")));
+    Ok(())
+}
+
+pub async fn members(context: &Context, verb: &MembersVerb) -> Result<(), CallError> {
+    match verb {
+        MembersVerb::List { tenant } => {
+            let members: Value = context.client.get(&format!("/api/v1/tenants/{}/members", quote(tenant))).await?;
+            context.output.answer(&members, |output| {
+                let text = |member: &Value, key: &str| member[key].as_str().unwrap_or_default().to_owned();
+                let rows = members.as_array().into_iter().flatten();
+                output.table(&["team", "user", "role"], rows.map(|m| vec![text(m, "team"), text(m, "user"), text(m, "role")]).collect());
+            });
+        }
+        MembersVerb::Set { tenant, team, user, role } => {
+            let path = format!("/api/v1/tenants/{}/teams/{}/members/{}", quote(tenant), quote(team), quote(user));
+            let _: Value = context.client.call(Method::PUT, &path, Payload::Json(json!({ "role": role }))).await?;
+            context.output.answer(&json!({}), |output| output.line(format!("{user} is {role} in team {team} of {tenant}")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! Streamed answers: plain text, and progress lines that end with a result.
+
+use futures_util::StreamExt;
+use model::Trouble;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::cli::client::{CallError, Pieces};
+use crate::cli::context::Context;
+
+/// Copies a text stream to the output until it ends or nobody reads.
+pub async fn copy(context: &Context, mut pieces: Pieces) -> Result<(), CallError> {
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|why| CallError::Unreachable { server: context.client.name().into(), why })?;
+        if !context.output.raw(&piece) {
+            break;
+        }
+        context.output.caught_up().await;
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Word {
+    Line(String),
+    Done(Value),
+    Trouble(Trouble),
+}
+
+/// Shows progress lines until the result comes, which is given.
+pub async fn progress(context: &Context, mut pieces: Pieces) -> Result<Value, CallError> {
+    let lost = |why: String| CallError::Unreachable { server: context.client.name().into(), why };
+    let mut rest: Vec<u8> = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        rest.extend_from_slice(&piece.map_err(lost)?);
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = rest.drain(..=end).collect();
+            match serde_json::from_slice(&line).map_err(|error| lost(error.to_string()))? {
+                Word::Line(text) => context.output.note(text),
+                Word::Done(value) => return Ok(value),
+                Word::Trouble(trouble) => return Err(trouble.into()),
+            }
+        }
+    }
+    Err(lost("the connection ended before the result; the work goes on".into()))
+}

@@ -1,0 +1,128 @@
+//! What a verb writes: text for people, or JSON; and how troubles look.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use model::Trouble;
+use serde::Serialize;
+use tokio::sync::Notify;
+
+/// Bytes that may wait for a slow reader before a stream holds still.
+const AHEAD: usize = 256 * 1024;
+
+/// How much waits for a slow reader.
+pub struct Pressure {
+    pub queued: AtomicUsize,
+    pub eased: Notify,
+}
+
+/// Where words go: a terminal, a pipe, or an SSH channel.
+pub trait Sink: Send {
+    /// Standard output. False when nobody reads any more.
+    fn out(&mut self, text: &[u8]) -> bool;
+    /// Standard error.
+    fn err(&mut self, text: &[u8]);
+    /// How much waits; none when writing itself waits.
+    fn pressure(&self) -> Option<Arc<Pressure>> {
+        None
+    }
+}
+
+/// The process's own.
+pub struct Std;
+
+impl Sink for Std {
+    fn out(&mut self, text: &[u8]) -> bool {
+        use std::io::Write;
+        let mut out = std::io::stdout().lock();
+        out.write_all(text).and_then(|()| out.flush()).is_ok()
+    }
+
+    fn err(&mut self, text: &[u8]) {
+        use std::io::Write;
+        // There is nowhere left to complain about a broken standard error.
+        drop(std::io::stderr().lock().write_all(text));
+    }
+}
+
+/// The one type that verbs write through.
+#[derive(Clone)]
+pub struct Output {
+    sink: Arc<Mutex<Box<dyn Sink>>>,
+    json: bool,
+}
+
+impl Output {
+    /// Through a sink, in JSON or for people.
+    pub fn new(sink: Box<dyn Sink>, json: bool) -> Self {
+        Self { sink: Arc::new(Mutex::new(sink)), json }
+    }
+
+    fn sink(&self) -> std::sync::MutexGuard<'_, Box<dyn Sink>> {
+        self.sink.lock().expect("no sink panics")
+    }
+
+    /// Bytes as they are.
+    pub fn raw(&self, bytes: &[u8]) -> bool {
+        self.sink().out(bytes)
+    }
+
+    /// Waits until a slow reader has caught up.
+    pub async fn caught_up(&self) {
+        let Some(pressure) = self.sink().pressure() else { return };
+        loop {
+            let eased = pressure.eased.notified();
+            if pressure.queued.load(Ordering::Relaxed) < AHEAD {
+                return;
+            }
+            eased.await;
+        }
+    }
+
+    /// A line for people.
+    pub fn line(&self, text: impl AsRef<str>) {
+        // A reader that has gone misses lines; a stream asks `raw` and stops.
+        let _ = self.sink().out(format!("{}\n", text.as_ref()).as_bytes());
+    }
+
+    /// A line of progress or advice, which is not the answer.
+    pub fn note(&self, text: impl AsRef<str>) {
+        self.sink().err(format!("{}\n", text.as_ref()).as_bytes());
+    }
+
+    /// The answer: JSON when that is wanted, else what `people` writes.
+    pub fn answer<T: Serialize>(&self, value: &T, people: impl FnOnce(&Self)) {
+        if self.json {
+            let text = serde_json::to_string_pretty(value).unwrap_or_else(|_| "null".into());
+            self.line(text);
+        } else {
+            people(self);
+        }
+    }
+
+    /// A table for people.
+    pub fn table(&self, head: &[&str], rows: Vec<Vec<String>>) {
+        let mut table = Table::new();
+        table.load_style(NOTHING).set_header(head.iter().map(|name| name.to_uppercase()));
+        for row in rows {
+            table.add_row(row);
+        }
+        for line in table.lines() {
+            self.line(line.trim_end().trim_start_matches(' '));
+        }
+    }
+
+    /// A failure.
+    pub fn trouble(&self, trouble: &Trouble) {
+        if self.json {
+            let text = serde_json::to_string_pretty(trouble).unwrap_or_default();
+            self.sink().err(format!("{text}\n").as_bytes());
+        } else {
+            for line in model::say::trouble(trouble) {
+                self.note(line);
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! `slipway.toml`: read once, over the documented defaults in `slipway.default.toml`.
+//!
+//! A key that the defaults do not have is refused with the nearest one; every error names the key and the file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use model::{HostName, Hostname, ZoneName};
+use serde::Deserialize;
+
+/// The defaults, which are also the reference.
+pub const DEFAULTS: &str = include_str!("../slipway.default.toml");
+/// Where the file is looked for when nobody says where it is.
+pub const PATH: &str = "/etc/slipway/slipway.toml";
+
+/// All settings.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Config {
+    pub platform: Platform,
+    pub router: Router,
+    pub ssh: Ssh,
+    pub web: Web,
+    pub registry: Registry,
+    pub database: Database,
+    pub builds: Builds,
+    pub supervisor: Supervisor,
+    pub log: Log,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Platform {
+    pub data_dir: PathBuf,
+    pub run_dir: PathBuf,
+    pub domain: Hostname,
+    pub host: HostName,
+    pub zone: ZoneName,
+    pub public_host: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Router {
+    pub listen: SocketAddr,
+    pub workers: usize,
+    pub trusted: Vec<std::net::IpAddr>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Ssh {
+    pub listen: SocketAddr,
+    pub max_push_mb: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Web {
+    pub listen: SocketAddr,
+    pub url: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Registry {
+    pub listen: SocketAddr,
+    pub sweep_minutes: u64,
+    pub sweep_min_age_minutes: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Database {
+    pub url: String,
+    pub connections: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Builds {
+    pub at_once: usize,
+    pub memory_mb: u32,
+    pub cpu_millis: u32,
+    pub pids: u32,
+    pub disk_mb: u64,
+    pub time_s: u64,
+    pub slug_mb: u64,
+    pub stack_image: String,
+    pub network: String,
+    pub subnet: String,
+    pub allow: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Supervisor {
+    pub slots: u32,
+    pub memory_mb: u32,
+    pub cpu_millis: u32,
+    pub network: String,
+    pub subnet: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Log {
+    pub level: String,
+}
+
+/// Why a file is not a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It can not be read.
+    #[error("could not read {}", .path.display())]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is not TOML, or a value does not fit its key.
+    #[error("{}: {why}", .path.display())]
+    Wrong { path: PathBuf, why: String },
+}
+
+/// Reads a file over the defaults. Without a path, the usual place is read if there is a file.
+pub fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
+    let (path, required) = match path {
+        Some(path) => (path.to_owned(), true),
+        None => (PathBuf::from(PATH), false),
+    };
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => String::new(),
+        Err(source) => return Err(ConfigError::Unreadable { path, source }),
+    };
+    parse(&text).map_err(|why| ConfigError::Wrong { path, why })
+}
+
+fn parse(text: &str) -> Result<Config, String> {
+    let mut table: toml::Table = DEFAULTS.parse().expect("the defaults are TOML");
+    let file: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+    merge(&mut table, file, "")?;
+    toml::Value::Table(table).try_into().map_err(|error: toml::de::Error| error.message().to_owned())
+}
+
+fn merge(base: &mut toml::Table, over: toml::Table, place: &str) -> Result<(), String> {
+    for (key, value) in over {
+        let full = if place.is_empty() { key.clone() } else { format!("{place}.{key}") };
+        let Some(known) = base.get_mut(&key) else {
+            let nearest = base.keys().min_by_key(|known| strsim::damerau_levenshtein(known, &key));
+            let hint = nearest.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            return Err(format!("unknown key `{full}`{hint}"));
+        };
+        match (known, value) {
+            (toml::Value::Table(base), toml::Value::Table(over)) => merge(base, over, &full)?,
+            (known, value) if known.same_type(&value) => *known = value,
+            (known, value) => return Err(format!("`{full}` must be a {}, not a {}", known.type_str(), value.type_str())),
+        }
+    }
+    Ok(())
+}
+
+impl Config {
+    /// Where the dashboard is, as users reach it.
+    pub fn dashboard(&self) -> String {
+        if self.web.url.is_empty() {
+            format!("http://{}:{}", self.platform.public_host, self.web.listen.port())
+        } else {
+            self.web.url.trim_end_matches('/').to_owned()
+        }
+    }
+
+    /// Where git pushes go, as users reach it.
+    pub fn ssh_url(&self) -> String {
+        format!("ssh://paas@{}:{}", self.platform.public_host, self.ssh.listen.port())
+    }
+
+    /// The socket of the operator.
+    pub fn control_socket(&self) -> PathBuf {
+        self.platform.run_dir.join("control.sock")
+    }
+
+    /// A place below the data directory.
+    pub fn data(&self, name: &str) -> PathBuf {
+        self.platform.data_dir.join(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_complete() {
+        assert_eq!(parse("").expect("the defaults").dashboard(), "http://localhost:7080");
+    }
+
+    #[test]
+    fn a_file_says_only_what_differs_and_errors_name_the_key() {
+        let config = parse("[platform]\ndomain = \"paas.example.com\"\n").expect("a valid file");
+        assert_eq!(config.platform.domain.as_str(), "paas.example.com");
+        assert_eq!(parse("[platform]\ndomian = \"x\"").expect_err("a typo"), "unknown key `platform.domian`; did you mean `domain`?");
+        assert_eq!(parse("[router]\nworkers = \"two\"").expect_err("a type"), "`router.workers` must be a integer, not a string");
+        assert!(parse("[router]\nlisten = \"nowhere\"").is_err());
+    }
+}

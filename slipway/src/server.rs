@@ -1,0 +1,240 @@
+//! The server: all roles in one process. Wires them, starts them in order, stops them in the opposite one.
+
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use manager::{Manager, Settings};
+use store::live::Embedded;
+use store::postgres::Postgres;
+use store::{Keyring, Live, Records};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::exit;
+use crate::config::{self, Config};
+
+pub mod boot;
+mod desk;
+pub mod doctor;
+mod estate;
+mod logs;
+mod one_off;
+mod parts;
+mod placement;
+mod sources;
+mod sweeper;
+mod telemetry;
+mod verbs;
+
+/// `slipway up`.
+pub fn main(path: Option<&Path>) -> ExitCode {
+    let config = match config::load(path) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("{:#}", anyhow::Error::from(error));
+            return ExitCode::from(exit::USAGE);
+        }
+    };
+    telemetry::start(&config.log.level);
+    // The request path has its own threads; what is left is control work.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(16).enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("could not start: {error}");
+            return ExitCode::from(exit::TROUBLE);
+        }
+    };
+    let result = runtime.block_on(up(config));
+    // Every role has been told to end and was waited for; a file that still is read somewhere must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "the server ends");
+            eprintln!("slipway: {error:#}");
+            eprintln!("next: slipway doctor");
+            ExitCode::from(exit::TROUBLE)
+        }
+    }
+}
+
+/// Two servers over one data directory would both write every fact.
+fn only_one(config: &Config) -> Result<File> {
+    let path = config.data("server.lock");
+    let file = File::create(&path).with_context(|| format!("could not make {}", path.display()))?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(_) => bail!("another server runs over {}", config.platform.data_dir.display()),
+    }
+}
+
+async fn database(config: &Config) -> Result<(Records, Option<Postgres>)> {
+    if config.database.url == "managed" {
+        let postgres = Postgres::start(&config.data("postgres"), &config.platform.run_dir.join("postgres")).await?;
+        let records = Records::open(postgres.options(), config.database.connections).await?;
+        return Ok((records, Some(postgres)));
+    }
+    let options = config.database.url.parse().context("`database.url` is neither `managed` nor the address of a PostgreSQL")?;
+    Ok((Records::open(options, config.database.connections).await?, None))
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        domain: config.platform.domain.clone(),
+        router_port: config.router.listen.port(),
+        dashboard: config.dashboard(),
+        ssh: config.ssh_url(),
+        builds_dir: config.data("builds"),
+        builders: config.builds.at_once,
+    }
+}
+
+async fn up(config: Config) -> Result<()> {
+    let begun = Instant::now();
+    for dir in [&config.platform.data_dir, &config.platform.run_dir] {
+        std::fs::create_dir_all(dir).with_context(|| format!("could not make {}", dir.display()))?;
+        // Others may pass through to what is theirs (the database's own directory), and see nothing.
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o711))?;
+    }
+    let _lock = only_one(&config)?;
+    let keyring = Arc::new(Keyring::open(&config.data("master.key"))?);
+    let (records, postgres) = database(&config).await?;
+    let result = roles(&config, begun, records.clone(), keyring).await;
+    records.close().await;
+    if let Some(postgres) = postgres {
+        postgres.stop().await;
+    }
+    tracing::info!("stopped");
+    result
+}
+
+/// Starts every role, waits for a signal or for a role that ends by itself, and stops them.
+async fn roles(config: &Config, begun: Instant, records: Records, keyring: Arc<Keyring>) -> Result<()> {
+    let live = Live::new(Arc::new(Embedded::open(records.pool()).await?));
+    // In two waves: what takes work from outside stops first, what it stands on afterwards.
+    let (front, back) = (CancellationToken::new(), CancellationToken::new());
+    let mut fronts: JoinSet<(&'static str, Result<()>)> = JoinSet::new();
+    let mut backs: JoinSet<(&'static str, Result<()>)> = JoinSet::new();
+
+    tracing::debug!(role = "registry", "starting");
+    let registry = parts::registry(config, records.clone()).await?;
+    let registry_login = registry.login.clone();
+    let registry_address = registry.address;
+    let images = registry.registry.clone();
+    backs.spawn(named("registry", registry.serve(back.clone())));
+
+    tracing::debug!(role = "builder", "starting");
+    let builder = Arc::new(parts::builder(config, registry_address, &registry_login).await?);
+    let scheduler = scheduler::Scheduler::new(live.clone(), scheduler::Config::default());
+    let placement = Arc::new(placement::Blocks(scheduler.blocked()));
+    let manager = Arc::new(Manager::new(records.clone(), live.clone(), keyring.clone(), settings(config), builder.clone(), placement));
+    tracing::debug!(role = "manager", "starting");
+    manager.recover().await.map_err(|trouble| anyhow::anyhow!("could not recover: {trouble}"))?;
+    let stop = back.clone();
+    backs.spawn(named("scheduler", async move {
+        scheduler.run(stop).await;
+        Ok(())
+    }));
+
+    tracing::debug!(role = "supervisor", "starting");
+    let supervisor = parts::supervisor(config, live.clone(), keyring, registry_address, &registry_login).await?;
+    let (logs, oneoffs) = (supervisor.logs(), supervisor.oneoffs());
+    let stop = back.clone();
+    backs.spawn(named("supervisor", async move {
+        supervisor.run(stop).await;
+        Ok(())
+    }));
+    backs.spawn(named("sweeper", sweeper::run(config.registry.clone(), records.clone(), images.clone(), back.clone())));
+
+    tracing::debug!(role = "router", "starting");
+    let router = parts::router(config)?;
+    let mut follower = router::Follower::new(router.handle(), live.clone(), model::RouterId::mint(store::random::bytes()))
+        .with_snapshot(router::Snapshot::new(config.data("router.snapshot")));
+    follower.first().await;
+    let stop = back.clone();
+    backs.spawn(named("router table", async move {
+        follower.run(stop).await;
+        Ok(())
+    }));
+    let stop = front.clone();
+    fronts.spawn(named("router", async move { Ok(router.serve(stop).await?) }));
+
+    tracing::debug!(role = "dashboard", "starting");
+    let web = web_ui::WebUi::new(manager.clone(), Arc::new(logs::InstanceLogs(logs.clone())), web_ui::Config::default());
+    let network =
+        web.bind(config.web.listen).await.with_context(|| format!("could not listen on {} for the dashboard", config.web.listen))?;
+    let control = web.bind_control(&config.control_socket()).context("could not make the control socket")?;
+    for (name, bound) in [("dashboard", network), ("control socket", control)] {
+        let stop = front.clone();
+        fronts.spawn(named(name, async move {
+            bound.serve(stop).await;
+            Ok(())
+        }));
+    }
+
+    tracing::debug!(role = "gitreceive", "starting");
+    let desk = Arc::new(desk::ManagerDesk { manager: manager.clone(), web: web.clone(), oneoffs });
+    let git = gitreceive::Server::bind(parts::git_config(config)?, desk)
+        .await
+        .with_context(|| format!("could not listen on {} for git", config.ssh.listen))?;
+    let parts = estate::Parts { repositories: git.repositories(), registry: images, builder, logs };
+    manager.set_estate(Arc::new(parts));
+    let stop = front.clone();
+    fronts.spawn(named("gitreceive", async move { Ok(git.serve(stop).await?) }));
+
+    if let Err(trouble) = manager.clone().resume_rollouts().await {
+        tracing::error!(%trouble, "rollouts of the last life could not be taken up");
+    }
+    let ready = begun.elapsed().as_millis();
+    tracing::info!(duration_ms = ready as u64, dashboard = %config.dashboard(), "ready");
+    println!("slipway is ready after {ready} ms: dashboard {}, git {}", config.dashboard(), config.ssh_url());
+
+    let ended = tokio::select! {
+        signal = telemetry::signal() => {
+            tracing::info!(signal, "stopping");
+            Ok(())
+        }
+        Some(joined) = fronts.join_next() => early(joined),
+        Some(joined) = backs.join_next() => early(joined),
+    };
+    front.cancel();
+    finish(&mut fronts, Duration::from_secs(45)).await;
+    back.cancel();
+    finish(&mut backs, Duration::from_secs(20)).await;
+    ended
+}
+
+async fn named(name: &'static str, work: impl Future<Output = Result<()>>) -> (&'static str, Result<()>) {
+    (name, work.await)
+}
+
+/// A role that ends by itself takes the server with it: half a platform tells no truth.
+fn early(joined: Result<(&'static str, Result<()>), tokio::task::JoinError>) -> Result<()> {
+    match joined {
+        Ok((name, Ok(()))) => bail!("the {name} ended by itself"),
+        Ok((name, Err(error))) => Err(error.context(format!("the {name} failed"))),
+        Err(error) => bail!("a role broke: {error}"),
+    }
+}
+
+async fn finish(set: &mut JoinSet<(&'static str, Result<()>)>, limit: Duration) {
+    let all = async {
+        while let Some(joined) = set.join_next().await {
+            match joined {
+                Ok((name, Err(error))) => tracing::warn!(role = name, error = format!("{error:#}"), "did not end well"),
+                Err(error) => tracing::warn!(%error, "a role broke while it stopped"),
+                Ok((_, Ok(()))) => {}
+            }
+        }
+    };
+    if tokio::time::timeout(limit, all).await.is_err() {
+        tracing::warn!("some roles did not stop in time and are ended");
+        set.abort_all();
+    }
+}

@@ -1,0 +1,53 @@
+//! `slipway boot`: the stack and the layers of templates, made before the first push needs them.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use model::{TemplateName, say};
+
+use super::parts;
+use crate::cli::exit;
+use crate::config;
+
+/// Makes all layers, or those of some templates. The server must run: layers are kept in its registry.
+pub fn main(path: Option<&Path>, templates: &[String]) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(boot(path, templates)),
+        Err(error) => Err(error.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!(" !     {error:#}");
+            eprintln!(" !       → slipway doctor");
+            ExitCode::from(exit::TROUBLE)
+        }
+    }
+}
+
+async fn boot(path: Option<&Path>, templates: &[String]) -> Result<()> {
+    let config = config::load(path)?;
+    if std::os::unix::net::UnixStream::connect(config.control_socket()).is_err() {
+        bail!("the server does not run on this machine (or you may not reach {})", config.control_socket().display());
+    }
+    let login = parts::login(&config).context("could not read the registry's secret; are you root?")?;
+    let builder = parts::builder(&config, config.registry.listen, &login).await?;
+    let begun = Instant::now();
+    let progress = |line: &str| println!("{}", say::detail(line));
+    if templates.is_empty() {
+        builder.boot(&progress).await?;
+    }
+    for name in templates {
+        let name = TemplateName::new(name.clone())?;
+        if builder.catalog().get(&name).is_none() {
+            let known: Vec<String> = builder.catalog().iter().map(|template| template.name().to_string()).collect();
+            bail!("there is no template `{name}`; there are {}", known.join(", "));
+        }
+        builder.boot_template(&name, &progress).await?;
+    }
+    println!("{}", say::detail(format!("layers are ready after {}", say::elapsed(begun.elapsed().as_millis() as u64))));
+    Ok(())
+}

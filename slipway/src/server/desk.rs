@@ -1,0 +1,114 @@
+//! The desk of gitreceive over the manager: who is there, where they may push, and what a push becomes.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use gitreceive::{BranchName, Desk, Identity, Lines, Opened, Push, RefsNow, RepoPath, Rollout, UserKey, VerbCall, Verdict};
+use manager::{Manager, Say};
+use model::{AppEnv, AppPath, Trouble};
+
+use super::sources::Commit;
+use super::verbs;
+
+/// From where somebody acts when they come through git or SSH.
+const ORIGIN: &str = "ssh";
+
+/// Over the manager; verbs go through the same routes as the API.
+pub struct ManagerDesk {
+    pub manager: Arc<Manager>,
+    pub web: web_ui::WebUi,
+    pub oneoffs: slugrunner::OneOffs,
+}
+
+/// A pusher's terminal.
+struct Pusher(Lines);
+
+impl Say for Pusher {
+    fn line(&self, line: &str) {
+        self.0.say(line);
+    }
+}
+
+impl ManagerDesk {
+    async fn who(&self, who: &Identity) -> Result<manager::Identity, Trouble> {
+        self.manager.identity(&who.user, ORIGIN).await
+    }
+
+    async fn push(&self, push: Push, said: &Lines) -> Result<(), Trouble> {
+        let who = self.who(&push.who).await?;
+        let about = push.source.about().map_err(|error| manager::internal(&error))?;
+        let push = manager::push::Push {
+            who,
+            app: push.app,
+            branch: push.change.branch.as_str().to_owned(),
+            commit: push.change.new.as_str().to_owned(),
+            subject: about.subject,
+            source: Arc::new(Commit(push.source)),
+        };
+        self.manager.push(push, Arc::new(Pusher(said.clone()))).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Desk for ManagerDesk {
+    async fn identify(&self, key: &UserKey) -> Option<Identity> {
+        let identity = self.manager.identify_key(&key.fingerprint, ORIGIN).await.ok().flatten()?;
+        Some(Identity { user: identity.user()?.clone(), fingerprint: key.fingerprint.clone() })
+    }
+
+    async fn open(&self, who: &Identity, service: gitreceive::Service, path: &RepoPath) -> Result<Opened, Trouble> {
+        let who = self.who(who).await?;
+        let named = AppPath { tenant: path.tenant.clone(), app: path.app.clone(), env: Some(path.env.clone()) };
+        let app = self.manager.resolve(&who, &named).await?.in_env(path.env.clone());
+        let push = service == gitreceive::Service::Receive;
+        let branch = self.manager.open_repository(&who, &app, push).await?;
+        Ok(Opened { app, deploys: branch.and_then(|branch| BranchName::new(&branch)) })
+    }
+
+    async fn pre_receive(&self, push: Push, said: Lines) -> Verdict {
+        match self.push(push, &said).await {
+            Ok(()) => Verdict::Accept,
+            Err(trouble) => Verdict::Refuse(trouble),
+        }
+    }
+
+    async fn post_receive(&self, push: Push, said: Lines) -> Rollout {
+        let result = match self.who(&push.who).await {
+            Ok(who) => self.manager.activate(&who, &push.app, push.change.new.as_str(), Arc::new(Pusher(said.clone()))).await,
+            Err(trouble) => Err(trouble),
+        };
+        match result {
+            Ok(()) => Rollout::Live,
+            Err(trouble) => {
+                said.trouble(&trouble);
+                Rollout::Failed
+            }
+        }
+    }
+
+    async fn settle(&self, app: &AppEnv, refs: RefsNow) {
+        if let Err(trouble) = self.settle_by(app, refs).await {
+            tracing::error!(%app, %trouble, "could not settle a push; it is tried again at the next start");
+        }
+    }
+
+    async fn unsettled(&self) -> Vec<AppEnv> {
+        self.manager.unsettled().await.unwrap_or_default()
+    }
+
+    async fn verb(&self, call: VerbCall) -> u8 {
+        verbs::run(self, call).await
+    }
+}
+
+impl ManagerDesk {
+    async fn settle_by(&self, app: &AppEnv, refs: RefsNow) -> Result<(), Trouble> {
+        let env = self.manager.records().env(app).await.map_err(|error| manager::internal(&error))?;
+        let branch = env.and_then(|env| env.deploy_branch).and_then(|branch| BranchName::new(&branch));
+        let tip = match branch {
+            Some(branch) => refs.branch(&branch).map_err(|error| manager::internal(&error))?,
+            None => None,
+        };
+        self.manager.settle(app, tip.as_ref().map(|commit| commit.as_str())).await
+    }
+}

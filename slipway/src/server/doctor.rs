@@ -1,0 +1,131 @@
+//! `slipway doctor`: what is wrong with this install, and how to mend it. Each check says what it saw.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde::Serialize;
+
+use crate::cli::exit;
+use crate::cli::output::Output;
+use crate::config::{self, Config};
+
+/// The result of one check.
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: &'static str,
+    ok: bool,
+    seen: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mend: Option<String>,
+}
+
+fn good(check: &'static str, seen: impl Into<String>) -> Finding {
+    Finding { check, ok: true, seen: seen.into(), mend: None }
+}
+
+fn bad(check: &'static str, seen: impl Into<String>, mend: impl Into<String>) -> Finding {
+    Finding { check, ok: false, seen: seen.into(), mend: Some(mend.into()) }
+}
+
+/// Runs every check; the exit code says whether all is well.
+pub async fn run(path: Option<&Path>, output: &Output) -> u8 {
+    let mut findings = Vec::new();
+    match config::load(path) {
+        Ok(config) => {
+            findings.push(good("configuration", "read, no unknown key"));
+            findings.extend(checks(&config));
+        }
+        Err(error) => findings.push(bad("configuration", format!("{:#}", anyhow::Error::from(error)), "mend the key that is named")),
+    }
+    let well = findings.iter().all(|finding| finding.ok);
+    output.answer(&findings, |output| {
+        for finding in &findings {
+            output.line(format!("{} {:<14} {}", if finding.ok { "ok  " } else { "BAD " }, finding.check, finding.seen));
+            if let Some(mend) = &finding.mend {
+                output.line(format!("                    → {mend}"));
+            }
+        }
+        output.line(if well { "\nnothing is wrong" } else { "\nmend the first BAD line first; the others may follow from it" });
+    });
+    if well { exit::OK } else { exit::TROUBLE }
+}
+
+fn checks(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![
+        program("git", &["--version"], "apt-get install git"),
+        program("iptables", &["--version"], "apt-get install iptables"),
+        postgres(),
+        docker(),
+        disk(config),
+    ];
+    let socket = config.control_socket();
+    findings.push(match std::os::unix::net::UnixStream::connect(&socket) {
+        Ok(_) => good("server", format!("answers on {}", socket.display())),
+        Err(error) => bad("server", format!("{}: {error}", socket.display()), "slipway up, or as root if it runs already"),
+    });
+    let ports = [
+        ("registry", config.registry.listen),
+        ("router", config.router.listen),
+        ("git", config.ssh.listen),
+        ("dashboard", config.web.listen),
+    ];
+    for (name, address) in ports {
+        let mut target = address;
+        if target.ip().is_unspecified() {
+            target.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        findings.push(match std::net::TcpStream::connect_timeout(&target, std::time::Duration::from_secs(2)) {
+            Ok(_) => good(name, format!("listens on {address}")),
+            Err(error) => bad(name, format!("{address}: {error}"), "start the server; if the port is taken, change it in slipway.toml"),
+        });
+    }
+    findings
+}
+
+fn program(name: &'static str, arguments: &[&str], mend: &str) -> Finding {
+    match Command::new(name).args(arguments).stderr(Stdio::null()).output() {
+        Ok(output) if output.status.success() => {
+            good(name, String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned())
+        }
+        Ok(output) => bad(name, format!("ends with {}", output.status), mend),
+        Err(error) => bad(name, error.to_string(), mend),
+    }
+}
+
+fn postgres() -> Finding {
+    let found = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut versions: Vec<String> = found
+        .filter(|entry| entry.path().join("bin/postgres").exists())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    versions.sort();
+    match versions.pop() {
+        Some(version) => good("postgresql", format!("version {version}")),
+        None => bad("postgresql", "no server programs", "apt-get install postgresql"),
+    }
+}
+
+fn docker() -> Finding {
+    match std::os::unix::net::UnixStream::connect("/var/run/docker.sock") {
+        Ok(_) => good("docker", "answers on /var/run/docker.sock"),
+        Err(error) => bad("docker", format!("/var/run/docker.sock: {error}"), "systemctl start docker, or apt-get install docker.io"),
+    }
+}
+
+fn disk(config: &Config) -> Finding {
+    /// Below this, builds and logs soon fail.
+    const LEAST: u64 = 5_000_000_000;
+    let mut path = config.platform.data_dir.as_path();
+    while !path.exists() {
+        let Some(parent) = path.parent() else { break };
+        path = parent;
+    }
+    match rustix::fs::statvfs(path) {
+        Ok(stat) => {
+            let free = stat.f_bavail * stat.f_frsize;
+            let seen = format!("{} free at {}", model::say::size(free), path.display());
+            if free < LEAST { bad("disk", seen, "free some space: docker system df, docker image prune") } else { good("disk", seen) }
+        }
+        Err(error) => bad("disk", error.to_string(), "is the data directory there?"),
+    }
+}

@@ -1,0 +1,51 @@
+//! What a destroyed app leaves outside of records: its repository, images, caches and logs; removed here.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use buildstep::Buildstep;
+use gitreceive::Repositories;
+use manager::Estate;
+use model::{AppEnv, AppRef};
+use registry::{Registry, RepositoryName};
+use slugrunner::LogStore;
+
+/// The parts that keep something of an app.
+pub struct Parts {
+    pub repositories: Repositories,
+    pub registry: Arc<Registry>,
+    pub builder: Arc<Buildstep>,
+    pub logs: LogStore,
+}
+
+#[async_trait]
+impl Estate for Parts {
+    async fn clear(&self, app: &AppRef, envs: &[AppEnv]) {
+        let (repositories, logs, named, all) = (self.repositories.clone(), self.logs.clone(), app.clone(), envs.to_vec());
+        // Directories are removed: that blocks.
+        let files = tokio::task::spawn_blocking(move || {
+            if let Err(error) = repositories.remove(&named) {
+                tracing::error!(app = %named, %error, "the repository of a destroyed app could not be removed");
+            }
+            for env in all {
+                if let Err(error) = logs.remove(&env) {
+                    tracing::error!(app = %env, %error, "the logs of a destroyed app could not be removed");
+                }
+            }
+        });
+        if let Err(error) = files.await {
+            tracing::error!(%app, %error, "the files of a destroyed app could not be removed");
+        }
+        match RepositoryName::new(app.to_string()) {
+            Ok(name) => {
+                if let Err(error) = self.registry.remove_within(&name).await {
+                    tracing::error!(%app, %error, "the images of a destroyed app could not be removed");
+                }
+            }
+            Err(error) => tracing::error!(%app, %error, "an app has no repository name"),
+        }
+        if let Err(error) = self.builder.purge_cache(app).await {
+            tracing::error!(%app, %error, "the build cache of a destroyed app could not be removed");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! A verb over SSH: the same command line as `slipway`, against the same routes as the API, as the user of the key.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use clap::Parser;
+use gitreceive::VerbCall;
+use model::{Code, Trouble};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{Notify, mpsc};
+
+use super::desk::ManagerDesk;
+use super::one_off;
+use crate::cli::args::{Cli, Command, split_colon};
+use crate::cli::client::{CallError, Client};
+use crate::cli::context::Context;
+use crate::cli::output::{Output, Pressure, Sink};
+use crate::cli::{commands, exit};
+
+/// Words for a channel, in order; a task writes them.
+struct Channel {
+    words: mpsc::UnboundedSender<(bool, Vec<u8>)>,
+    pressure: Arc<Pressure>,
+}
+
+impl Sink for Channel {
+    fn out(&mut self, text: &[u8]) -> bool {
+        self.pressure.queued.fetch_add(text.len(), Ordering::Relaxed);
+        self.words.send((true, text.to_vec())).is_ok()
+    }
+
+    fn err(&mut self, text: &[u8]) {
+        // A client that is gone reads no complaints.
+        drop(self.words.send((false, text.to_vec())));
+    }
+
+    fn pressure(&self) -> Option<Arc<Pressure>> {
+        Some(self.pressure.clone())
+    }
+}
+
+/// Runs a verb; its exit status.
+pub async fn run(desk: &ManagerDesk, call: VerbCall) -> u8 {
+    let words = [String::from("slipway")].into_iter().chain(call.words.iter().cloned()).map(OsString::from);
+    let (words_in, mut words_out) = mpsc::unbounded_channel::<(bool, Vec<u8>)>();
+    let pressure = Arc::new(Pressure { queued: AtomicUsize::new(0), eased: Notify::new() });
+    let parsed = Cli::try_parse_from(split_colon(words));
+    if let Ok(cli) = &parsed
+        && let Command::Run { target, command } = &cli.command
+    {
+        let (target, command) = (target.clone(), command.clone());
+        return one_off::run(desk, call, &target, &command).await;
+    }
+    let VerbCall { who, mut stdout, mut stderr, gone, .. } = call;
+    let easing = pressure.clone();
+    let writer = tokio::spawn(async move {
+        while let Some((out, text)) = words_out.recv().await {
+            let written = if out { stdout.write_all(&text).await } else { stderr.write_all(&text).await };
+            if out {
+                easing.queued.fetch_sub(text.len(), Ordering::Relaxed);
+                easing.eased.notify_waiters();
+            }
+            if written.is_err() {
+                break;
+            }
+        }
+        // The reader may be gone; there is nobody left to tell.
+        drop(stdout.shutdown().await);
+        drop(stderr.shutdown().await);
+    });
+    let json = parsed.as_ref().is_ok_and(|cli| cli.global.json);
+    let output = Output::new(Box::new(Channel { words: words_in, pressure }), json);
+    let status = tokio::select! {
+        status = verb(desk, &who, parsed, &output) => status,
+        // Logs and the like have no end of their own.
+        () = gone.cancelled() => exit::TROUBLE,
+    };
+    drop(output);
+    // The client gets every word before the status.
+    tokio::select! {
+        _ = writer => {}
+        () = gone.cancelled() => {}
+    }
+    status
+}
+
+async fn verb(desk: &ManagerDesk, who: &gitreceive::Identity, parsed: Result<Cli, clap::Error>, output: &Output) -> u8 {
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            let text = error.render().to_string().replace("slipway ", "ssh paas@host ");
+            if error.use_stderr() {
+                output.note(text.trim_end());
+                return exit::USAGE;
+            }
+            output.line(text.trim_end());
+            return exit::OK;
+        }
+    };
+    let identity = match desk.manager.identity(&who.user, "ssh").await {
+        Ok(identity) => identity,
+        Err(trouble) => {
+            output.trouble(&trouble);
+            return exit::DENIED;
+        }
+    };
+    let context = Context { client: Client::router(desk.web.router_for(identity)), output: output.clone(), local: false };
+    let result = match commands::run(&context, &cli).await {
+        Some(result) => result,
+        None => Err(CallError::from(
+            Trouble::new(Code::BadRequest, "this verb works on your own machine only")
+                .next("install `slipway` there, or use the dashboard"),
+        )),
+    };
+    match result {
+        Ok(()) => exit::OK,
+        Err(error) => {
+            commands::tell(output, &error);
+            commands::exit_code(&error)
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What a release becomes on this host: the container of an instance or a one-off. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
+
+use model::{HostName, ProcessName, Resources, RunSpec, ZoneName};
+
+use crate::runtime::{ContainerSpec, Secret};
+
+/// The port that an app listens on, in every container.
+pub const PORT: u16 = 8080;
+
+/// The command is an argument and never part of this text, so nothing in it is ours to quote.
+const WRAPPER: &str = r#"for f in /app/.profile.d/*.sh; do [ -r "$f" ] && . "$f"; done; unset f; exec sh -c "$1""#;
+
+/// What differs between containers of one release.
+#[derive(Debug, Clone)]
+pub struct Body<'a> {
+    /// Which release.
+    pub spec: &'a RunSpec,
+    /// Its config, opened.
+    pub config: &'a BTreeMap<String, String>,
+    /// Which image, by the name the engine knows it by.
+    pub image: String,
+    /// Name of the container.
+    pub name: String,
+    /// What it is called for its app: the instance's or the one-off's id.
+    pub id: String,
+    /// Which process type it is, as the app sees it.
+    pub process: ProcessName,
+    /// Run by a shell in `/app`.
+    pub command: &'a str,
+    /// Its limits.
+    pub resources: Resources,
+    /// Its labels.
+    pub labels: HashMap<String, String>,
+    /// Where it runs.
+    pub host: &'a HostName,
+    /// The failure domain of that host.
+    pub zone: &'a ZoneName,
+    /// Which network it joins.
+    pub network: &'a str,
+    /// Its address there.
+    pub address: Ipv4Addr,
+}
+
+/// Puts it together.
+pub fn compose(body: Body<'_>) -> ContainerSpec {
+    let env = environment(&body);
+    ContainerSpec {
+        hostname: body.id.clone(),
+        argv: ["sh", "-c", WRAPPER, "slipway", body.command].map(str::to_owned).to_vec(),
+        env: Secret(env),
+        name: body.name,
+        image: body.image,
+        labels: body.labels,
+        resources: body.resources,
+        network: body.network.to_owned(),
+        address: body.address,
+        stdin: false,
+        tty: false,
+    }
+}
+
+/// Config first, then ours: the platform's word on the port can not be overridden by mistake.
+fn environment(body: &Body<'_>) -> Vec<String> {
+    let app = &body.spec.app;
+    let ours = [
+        ("PORT", PORT.to_string()),
+        ("HTTP_PORT", PORT.to_string()),
+        ("SLIPWAY_APP", app.app_ref().to_string()),
+        ("SLIPWAY_ENV", app.env.to_string()),
+        ("SLIPWAY_RELEASE", body.spec.release.to_string()),
+        ("SLIPWAY_INSTANCE", body.id.clone()),
+        ("SLIPWAY_PROCESS", body.process.to_string()),
+        ("SLIPWAY_HOST", body.host.to_string()),
+        ("SLIPWAY_ZONE", body.zone.to_string()),
+        ("SLIPWAY_COMMIT", body.spec.commit.clone()),
+    ];
+    let mut all = body.config.clone();
+    all.extend(ours.map(|(key, value)| (key.to_owned(), value)));
+    all.into_iter().map(|(key, value)| format!("{key}={value}")).collect()
+}
+
+/// Whether an image's user is root, or may be: an empty user is root.
+pub fn is_root(user: &str) -> bool {
+    let name = user.split(':').next().unwrap_or_default().trim();
+    name.is_empty() || name == "root" || name.parse::<u32>() == Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{AppEnv, Digest, ImageRef, ReleaseNumber, Sealed};
+
+    #[test]
+    fn the_platform_has_the_last_word_and_the_command_is_an_argument() {
+        let app: AppEnv = "acme/shop/dev".parse().expect("an app");
+        let spec = RunSpec {
+            app,
+            release: ReleaseNumber(3),
+            image: ImageRef { repository: "acme/shop".into(), digest: Digest::of(b"x") },
+            commit: "abc".into(),
+            processes: BTreeMap::new(),
+            config: Sealed(String::new()),
+        };
+        let config = BTreeMap::from([("PORT".to_owned(), "1".to_owned()), ("A".to_owned(), "b=c\nd".to_owned())]);
+        let command = "echo \"$(id)\"; '";
+        let made = compose(Body {
+            spec: &spec,
+            config: &config,
+            image: "i".into(),
+            name: "n".into(),
+            id: "i-1".into(),
+            process: "web".parse().expect("a process"),
+            command,
+            resources: Resources::INSTANCE,
+            labels: HashMap::new(),
+            host: &"h".parse().expect("a host"),
+            zone: &"z".parse().expect("a zone"),
+            network: "net",
+            address: Ipv4Addr::LOCALHOST,
+        });
+        assert!(made.env.0.contains(&"PORT=8080".to_owned()) && !made.env.0.contains(&"PORT=1".to_owned()));
+        assert!(made.env.0.contains(&"A=b=c\nd".to_owned()) && made.env.0.contains(&"SLIPWAY_RELEASE=v3".to_owned()));
+        assert_eq!(made.argv.last().map(String::as_str), Some(command));
+        assert!(!format!("{made:?}").contains("b=c"), "a secret is shown");
+    }
+
+    #[test]
+    fn root_in_every_spelling_is_root() {
+        for user in ["", "root", "0", "0:0", "root:app", ":1000", "00"] {
+            assert!(is_root(user), "{user}");
+        }
+        for user in ["10001", "app", "1000:0"] {
+            assert!(!is_root(user), "{user}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The ways out of containers: closed to other instances, this host, the platform, private and link-local ranges; open to
+//! the name servers and the internet. Keyed by the subnets of our networks, so the rules stand before any container does.
+//!
+//! Owns two iptables chains, one jumped to from `DOCKER-USER` (what is forwarded, and what goes over one bridge), one from
+//! `INPUT` (what is meant for this host). Must never touch another rule. Programs get argv and standard input only.
+
+use std::net::Ipv4Addr;
+use std::process::Stdio;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::config::{Allow, Config};
+use crate::subnet::Subnet;
+
+/// Not the internet.
+const CLOSED: &[&str] = &[
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+];
+
+/// Why the rules do not stand.
+#[derive(Debug, thiserror::Error)]
+pub enum FirewallError {
+    /// A program could not be run.
+    #[error("could not run `{program}`")]
+    NotRun {
+        /// Which.
+        program: &'static str,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A program failed.
+    #[error("`{program}` failed: {message}")]
+    Failed {
+        /// Which.
+        program: &'static str,
+        /// Its words.
+        message: String,
+    },
+    /// The engine has not made its chain yet.
+    #[error("there is no chain `DOCKER-USER` yet")]
+    NoEngineChain,
+}
+
+/// What the rules are made of.
+#[derive(Debug, Clone)]
+pub struct Firewall {
+    forward: String,
+    input: String,
+    networks: Vec<Subnet>,
+    build: Option<Subnet>,
+    resolvers: Vec<Ipv4Addr>,
+    allow: Vec<Allow>,
+}
+
+impl Firewall {
+    /// The rules of a platform.
+    pub fn new(config: &Config) -> Self {
+        // A chain's name has at most 28 bytes.
+        let scope: String = config.scope.chars().filter(char::is_ascii_alphanumeric).take(18).collect();
+        let build = config.build_network.as_ref().map(|network| network.subnet);
+        Self {
+            forward: format!("SLW-{scope}-FWD"),
+            input: format!("SLW-{scope}-IN"),
+            networks: std::iter::once(config.network.subnet).chain(build).collect(),
+            build,
+            resolvers: if config.resolvers.is_empty() { host_resolvers() } else { config.resolvers.clone() },
+            allow: config.allow.clone(),
+        }
+    }
+
+    /// The rules of both chains in the form of `iptables-save`.
+    pub fn rules(&self) -> Vec<String> {
+        let (mut forward, mut input) = (Vec::new(), Vec::new());
+        for from in &self.networks {
+            // Answers to the host and the router come back through these chains too.
+            for rules in [&mut forward, &mut input] {
+                rules.push(format!("-s {from} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"));
+                for resolver in &self.resolvers {
+                    for protocol in ["udp", "tcp"] {
+                        rules.push(format!("-s {from} -d {resolver}/32 -p {protocol} -m {protocol} --dport 53 -j ACCEPT"));
+                    }
+                }
+            }
+            forward.push(format!("-d {from} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"));
+            if self.build == Some(*from) {
+                for allow in &self.allow {
+                    let port = allow.port.map(|port| format!(" -p tcp -m tcp --dport {port}")).unwrap_or_default();
+                    forward.push(format!("-s {from} -d {}{port} -j ACCEPT", allow.to));
+                    input.push(format!("-s {from} -d {}{port} -j ACCEPT", allow.to));
+                }
+            }
+            // Rejected, not dropped: an app that tries learns at once that it may not.
+            forward.extend(CLOSED.iter().map(|to| format!("-s {from} -d {to} -j REJECT --reject-with icmp-admin-prohibited")));
+            // The host itself under any of its addresses, public ones too.
+            input.push(format!("-s {from} -j REJECT --reject-with icmp-admin-prohibited"));
+        }
+        let named = |chain: &str, rules: Vec<String>| rules.into_iter().map(|rule| format!("-A {chain} {rule}")).collect::<Vec<_>>();
+        let mut all = named(&self.forward, forward);
+        all.extend(named(&self.input, input));
+        all
+    }
+
+    /// The batch that makes the saved table right; none when it is.
+    pub fn repair(&self, saved: &str) -> Result<Option<String>, FirewallError> {
+        if !saved.lines().any(|line| line.starts_with(":DOCKER-USER ")) {
+            return Err(FirewallError::NoEngineChain);
+        }
+        let wanted = self.rules();
+        let mut batch = String::new();
+        let own = |line: &str| line.starts_with(&format!("-A {} ", self.forward)) || line.starts_with(&format!("-A {} ", self.input));
+        let standing: Vec<&str> = saved.lines().filter(|line| own(line)).collect();
+        if standing != wanted {
+            // Naming a chain empties it; the batch is one transaction, so there is no moment without rules.
+            batch.push_str(&format!(":{} - [0:0]\n:{} - [0:0]\n", self.forward, self.input));
+            wanted.iter().for_each(|rule| batch.push_str(&format!("{rule}\n")));
+        }
+        for (from, chain) in [("DOCKER-USER", &self.forward), ("INPUT", &self.input)] {
+            let jump = format!("-A {from} -j {chain}");
+            let rules: Vec<&str> = saved.lines().filter(|line| line.starts_with(&format!("-A {from} "))).collect();
+            let place = rules.iter().position(|rule| *rule == jump);
+            // Behind chains of other scopes is as good as first: they only end what comes from their own subnets.
+            let is_early = place.is_some_and(|place| rules[..place].iter().all(|rule| rule.contains(" -j SLW-")));
+            if !is_early {
+                if place.is_some() {
+                    batch.push_str(&format!("-D {from} -j {chain}\n"));
+                }
+                batch.push_str(&format!("-I {from} 1 -j {chain}\n"));
+            }
+        }
+        Ok((!batch.is_empty()).then(|| format!("*filter\n{batch}COMMIT\n")))
+    }
+
+    /// Makes the rules stand; says whether anything had to be done.
+    pub async fn assert(&self) -> Result<bool, FirewallError> {
+        let saved = run("iptables-save", &["-t", "filter"], "").await?;
+        let Some(batch) = self.repair(&saved)? else { return Ok(false) };
+        run("iptables-restore", &["-w", "5", "-n"], &batch).await?;
+        Ok(true)
+    }
+
+    /// Takes the rules away, for the end of a platform on this host. Containers that still run are open then.
+    pub async fn remove(&self) -> Result<(), FirewallError> {
+        let saved = run("iptables-save", &["-t", "filter"], "").await?;
+        let mut batch = String::new();
+        for (from, chain) in [("DOCKER-USER", &self.forward), ("INPUT", &self.input)] {
+            let jump = format!("-A {from} -j {chain}");
+            saved.lines().filter(|line| *line == jump).for_each(|_| batch.push_str(&format!("-D {from} -j {chain}\n")));
+        }
+        for chain in [&self.forward, &self.input] {
+            if saved.lines().any(|line| line.starts_with(&format!(":{chain} "))) {
+                batch.push_str(&format!("-F {chain}\n-X {chain}\n"));
+            }
+        }
+        if !batch.is_empty() {
+            run("iptables-restore", &["-w", "5", "-n"], &format!("*filter\n{batch}COMMIT\n")).await?;
+        }
+        Ok(())
+    }
+}
+
+/// IPv4 name servers of this host. A loopback one is asked by the engine on the container's behalf and needs no rule.
+fn host_resolvers() -> Vec<Ipv4Addr> {
+    let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let servers = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver")?.trim().parse::<Ipv4Addr>().ok());
+    servers.filter(|address| !address.is_loopback()).collect()
+}
+
+async fn run(program: &'static str, argv: &[&str], input: &str) -> Result<String, FirewallError> {
+    let not_run = |source| FirewallError::NotRun { program, source };
+    // Found by name: a service's PATH may lack the system directories.
+    let path =
+        ["/usr/sbin", "/sbin", "/usr/bin"].iter().map(|dir| format!("{dir}/{program}")).find(|path| std::path::Path::new(path).exists());
+    let mut child = Command::new(path.as_deref().unwrap_or(program))
+        .args(argv)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(not_run)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A program that does not read its input says why by its exit.
+        let _ = stdin.write_all(input.as_bytes()).await;
+    }
+    let done = child.wait_with_output().await.map_err(not_run)?;
+    if done.status.success() {
+        return Ok(String::from_utf8_lossy(&done.stdout).into_owned());
+    }
+    let message = String::from_utf8_lossy(&done.stderr).trim().chars().take(500).collect();
+    Err(FirewallError::Failed { program, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Capacity;
+
+    fn firewall() -> Firewall {
+        let capacity = Capacity { slots: 1, memory_mb: 1, cpu_millis: 1 };
+        let mut config = Config::new("h".parse().expect("a host"), "z".parse().expect("a zone"), capacity, "/nowhere".into());
+        config.resolvers = vec![Ipv4Addr::new(10, 0, 0, 53)];
+        config.allow = vec![Allow { to: "10.1.2.3".parse().expect("an address"), port: Some(443) }];
+        Firewall::new(&config)
+    }
+
+    #[test]
+    fn a_right_table_is_left_alone_and_a_wrong_one_is_repaired() {
+        let firewall = firewall();
+        let bare = "*filter\n:INPUT ACCEPT [0:0]\n:DOCKER-USER - [0:0]\n-A DOCKER-USER -j RETURN\nCOMMIT\n";
+        let batch = firewall.repair(bare).expect("a chain").expect("a batch");
+        assert!(batch.contains("-I DOCKER-USER 1 -j SLW-slipway-FWD\n") && batch.contains("-I INPUT 1 -j SLW-slipway-IN\n"));
+        let rules = firewall.rules().join("\n");
+        let right = format!(
+            ":DOCKER-USER - [0:0]\n{rules}\n-A INPUT -j SLW-slipway-IN\n-A DOCKER-USER -j SLW-other-FWD\n-A DOCKER-USER -j SLW-slipway-FWD\n-A DOCKER-USER -j RETURN\n"
+        );
+        assert_eq!(firewall.repair(&right).expect("a chain"), None);
+        let late = right.replace("-A INPUT -j SLW-slipway-IN", "-A INPUT -j ACCEPT\n-A INPUT -j SLW-slipway-IN");
+        let batch = firewall.repair(&late).expect("a chain").expect("a batch");
+        assert_eq!(batch, "*filter\n-D INPUT -j SLW-slipway-IN\n-I INPUT 1 -j SLW-slipway-IN\nCOMMIT\n");
+        assert!(matches!(firewall.repair("*filter\n"), Err(FirewallError::NoEngineChain)));
+    }
+
+    #[test]
+    fn only_builds_reach_what_the_operator_allows() {
+        let rules = firewall().rules();
+        let allowing: Vec<&String> = rules.iter().filter(|rule| rule.contains("10.1.2.3/32")).collect();
+        assert_eq!(allowing.len(), 2);
+        assert!(allowing.iter().all(|rule| rule.contains("-s 172.31.224.0/20 ")));
+    }
+}

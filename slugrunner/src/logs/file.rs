@@ -1,0 +1,89 @@
+//! The files of one app's log: `log`, and older ones as `log.1`, `log.2` …
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::{Filter, Limits, Line};
+
+/// One appender. Nobody else writes these files.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    path: PathBuf,
+    limits: Limits,
+    open: Option<(File, u64)>,
+}
+
+impl LogFile {
+    pub(super) fn new(dir: PathBuf, limits: Limits) -> Self {
+        Self { path: dir.join("log"), limits, open: None }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn aside(&self, n: u32) -> PathBuf {
+        self.path.with_extension(n.to_string())
+    }
+
+    /// Appends lines with one write, so that a crash cuts at most the last one.
+    pub(super) fn append(&mut self, lines: &[Line]) -> io::Result<()> {
+        let mut text = String::new();
+        for line in lines {
+            text.push_str(&line.to_string());
+            text.push('\n');
+        }
+        if self.open.as_ref().is_some_and(|(_, size)| *size > 0 && size + text.len() as u64 > self.limits.file_bytes) {
+            self.rotate()?;
+        }
+        if self.open.is_none() {
+            if let Some(dir) = self.path.parent() {
+                std::fs::create_dir_all(dir)?;
+            }
+            let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+            let size = file.metadata()?.len();
+            self.open = Some((file, size));
+        }
+        if let Some((file, size)) = &mut self.open {
+            let written = file.write_all(text.as_bytes());
+            *size += text.len() as u64;
+            if written.is_err() {
+                // Opened anew with the next line: the size on disk is not known any more.
+                self.open = None;
+            }
+            written?;
+        }
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        self.open = None;
+        for n in (1..self.limits.files).rev() {
+            match std::fs::rename(self.aside(n), self.aside(n + 1)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        std::fs::rename(&self.path, self.aside(1))
+    }
+
+    /// The last lines that a filter takes, oldest first. Newer files first, older ones only as needed.
+    pub(super) fn tail(&self, count: usize, filter: &Filter) -> Vec<Line> {
+        let mut found = Vec::new();
+        for n in 0..=self.limits.files {
+            let path = if n == 0 { self.path.clone() } else { self.aside(n) };
+            let Ok(bytes) = std::fs::read(&path) else { break };
+            for line in bytes.rsplit(|byte| *byte == b'\n') {
+                if found.len() >= count {
+                    break;
+                }
+                if let Some(line) = std::str::from_utf8(line).ok().and_then(Line::parse).filter(|line| filter.takes(line)) {
+                    found.push(line);
+                }
+            }
+        }
+        found.reverse();
+        found
+    }
+}

@@ -1,0 +1,193 @@
+//! One-off runs: a command of a release in a fresh container of the same isolation, attached, gone at its end.
+//!
+//! The container lives as long as the `Run`: dropping it, because the client vanished, removes the container.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use futures_util::StreamExt;
+use model::{AppEnv, Code, ProcessName, ReleaseNumber, Resources, Trouble};
+use store::Live;
+use tokio::io::AsyncWrite;
+
+use crate::container::{self, Body};
+use crate::labels;
+use crate::runtime::{ContainerId, Output, Runtime, RuntimeError, Streamed};
+use crate::starting::{Kit, NotStarted};
+
+/// What to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// Of which app.
+    pub app: AppEnv,
+    /// Of which release.
+    pub release: ReleaseNumber,
+    /// Run by a shell in `/app`.
+    pub command: String,
+    /// Columns and rows of the terminal, when there is one.
+    pub terminal: Option<(u16, u16)>,
+}
+
+/// Runs commands on this host; clones share the list of what runs.
+#[derive(Clone)]
+pub struct OneOffs {
+    kit: Kit,
+    live: Live,
+    attached: Arc<Mutex<BTreeSet<ContainerId>>>,
+}
+
+impl OneOffs {
+    pub(crate) fn new(kit: Kit, live: Live) -> Self {
+        Self { kit, live, attached: Arc::default() }
+    }
+
+    pub(crate) fn attached(&self) -> BTreeSet<ContainerId> {
+        self.attached.lock().expect("no holder of the list's lock panics").clone()
+    }
+
+    /// Starts a command. The stack, the config and the limits are those of the release's instances.
+    pub async fn run(&self, order: Order) -> Result<Run, Trouble> {
+        let what = || format!("`{}` could not be run in {}", order.command.chars().take(80).collect::<String>(), order.app);
+        let refused = |failed: NotStarted| Trouble::new(failed.cause.code, what()).why(failed.cause.reason);
+        let engine = |error: RuntimeError| {
+            tracing::warn!(%error, app = %order.app, "a one-off could not be started");
+            Trouble::new(Code::EngineDown, what()).why("The container engine of the host could not start it.").next("try again in a moment")
+        };
+        if !self.kit.is_safe.load(Ordering::Acquire) {
+            let why = "The egress rules of its host do not stand, so nothing is started there.";
+            return Err(Trouble::new(Code::EngineDown, what()).why(why).next("try again in a moment"));
+        }
+        let spec = self.live.spec(&order.app, order.release).await.map_err(|error| {
+            tracing::warn!(%error, app = %order.app, release = %order.release, "a release's spec could not be read");
+            Trouble::new(Code::Internal, what()).why("The platform's coordination did not answer.").next("try again in a moment")
+        })?;
+        let missing = || Trouble::new(Code::NoRelease, what()).why(format!("There is no release {} to run it in.", order.release));
+        let spec = spec.ok_or_else(missing)?;
+        let image = self.kit.image(&spec).await.map_err(refused)?;
+        let values = self.kit.open(&spec).map_err(refused)?;
+        let resources = spec.processes.values().map(|process| process.resources).max().unwrap_or(Resources::INSTANCE);
+        let id = model::InstanceId::mint(store::random::bytes()).to_string().replacen("i-", "run-", 1);
+        let process: ProcessName = "run".parse().expect("a fixed name is well-formed");
+        let config = &self.kit.config;
+        let shape = |address| {
+            let mut made = container::compose(Body {
+                spec: &spec,
+                config: &values,
+                image: image.clone(),
+                name: format!("slipway-{id}"),
+                id: id.clone(),
+                process: process.clone(),
+                command: &order.command,
+                resources,
+                labels: labels::of_oneoff(&config.scope, &order.app, order.release, address),
+                host: &config.host,
+                zone: &config.zone,
+                network: &config.network.name,
+                address,
+            });
+            made.stdin = true;
+            made.tty = order.terminal.is_some();
+            if made.tty && !values.contains_key("TERM") {
+                made.env.0.push("TERM=xterm-256color".into());
+            }
+            made
+        };
+        let started = self.kit.create(shape).await.map_err(engine)?;
+        self.attached.lock().expect("no holder of the list's lock panics").insert(started.container.clone());
+        // From here on the guard removes the container, whatever happens.
+        let guard = Guard { oneoffs: self.clone(), container: started.container.clone(), address: started.address };
+        let attached = self.kit.runtime.attach(&started.container).await.map_err(engine)?;
+        self.kit.runtime.start(&started.container).await.map_err(engine)?;
+        if let Some((columns, rows)) = order.terminal {
+            guard.resizer().resize(columns, rows).await;
+        }
+        Ok(Run { id, input: Some(attached.input), output: attached.output, guard })
+    }
+}
+
+/// A command that runs. Read `output` to its end, then ask `exit_code`.
+pub struct Run {
+    /// Its id, as its own environment has it.
+    pub id: String,
+    /// What it reads; taking and dropping it is the end of its input.
+    pub input: Option<Pin<Box<dyn AsyncWrite + Send>>>,
+    output: Streamed<Output>,
+    guard: Guard,
+}
+
+/// Sets the size of a run's terminal from another task.
+#[derive(Clone)]
+pub struct Resizer {
+    runtime: Arc<dyn Runtime>,
+    container: ContainerId,
+}
+
+impl Resizer {
+    /// Sets the size; one that comes after the end is nothing.
+    pub async fn resize(&self, columns: u16, rows: u16) {
+        if let Err(error) = self.runtime.resize(&self.container, columns, rows).await {
+            tracing::debug!(%error, "the size of a one-off's terminal could not be set");
+        }
+    }
+}
+
+impl Run {
+    /// The next piece of its output; none at its end.
+    pub async fn output(&mut self) -> Option<Output> {
+        self.output.next().await?.inspect_err(|error| tracing::warn!(%error, "the output of a one-off broke off")).ok()
+    }
+
+    /// For following the client's terminal.
+    pub fn resizer(&self) -> Resizer {
+        self.guard.resizer()
+    }
+
+    /// Its exit code, once its output has ended; then the container is removed.
+    pub async fn exit_code(mut self) -> i64 {
+        self.input = None;
+        while self.output().await.is_some() {}
+        let runtime = &self.guard.oneoffs.kit.runtime;
+        // The stream may end a moment before the engine has noted the end.
+        loop {
+            match runtime.inspect(&self.guard.container).await {
+                Ok(found) if found.pid.is_some() => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+                Ok(found) => return found.exit_code,
+                Err(error) => {
+                    tracing::warn!(%error, "the exit code of a one-off could not be read");
+                    return -1;
+                }
+            }
+        }
+    }
+}
+
+/// Removes the container when it goes.
+struct Guard {
+    oneoffs: OneOffs,
+    container: ContainerId,
+    address: std::net::Ipv4Addr,
+}
+
+impl Guard {
+    fn resizer(&self) -> Resizer {
+        Resizer { runtime: self.oneoffs.kit.runtime.clone(), container: self.container.clone() }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let (oneoffs, container, address) = (self.oneoffs.clone(), self.container.clone(), self.address);
+        // Without a runtime the process is ending; the reaper of its next life removes the container.
+        if let Ok(handle) = tokio::runtime::Handle::try_current() {
+            handle.spawn(async move {
+                match oneoffs.kit.runtime.remove(&container).await {
+                    Ok(()) => oneoffs.kit.addresses.release(address),
+                    Err(error) => tracing::warn!(%error, %container, "a one-off could not be removed; the reaper will"),
+                }
+                oneoffs.attached.lock().expect("no holder of the list's lock panics").remove(&container);
+            });
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What a container can and can not reach, with real traffic through the real rules.
+
+use std::time::Duration;
+
+use crate::common::{SERVE, TestHost, get, process};
+use model::InstanceState;
+use slugrunner::firewall::Firewall;
+use tokio::io::AsyncWriteExt;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_reaches_neither_host_nor_metadata_nor_neighbours_and_the_host_reaches_it() {
+    let mut host = TestHost::up().await;
+    host.release(1, &[("web", process(SERVE))]).await;
+    let (one, two) = (host.order(1, "web", 1).await, host.order(1, "web", 2).await);
+    let first = host.wait_state(&one, InstanceState::Healthy).await.address.expect("an address");
+    let second = host.wait_state(&two, InstanceState::Healthy).await.address.expect("an address");
+    assert!(get(first).await.expect("the host's way in").contains("it serves"));
+
+    let listener = tokio::net::TcpListener::bind("0.0.0.0:0").await.expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            drop(stream.write_all(b"reached\n").await);
+        }
+    });
+    let own = local_address();
+    let gateway = host.config.network.subnet.gateway();
+    for target in [
+        format!("{gateway} {port}"),
+        format!("{own} {port}"),
+        "172.17.0.1 22".to_owned(),
+        "169.254.169.254 80".to_owned(),
+        "100.64.0.1 80".to_owned(),
+        format!("{} {}", second.ip(), second.port()),
+    ] {
+        let started = std::time::Instant::now();
+        let (code, said) = host.inside(&one, &format!("nc -w 3 {target} </dev/null")).await;
+        assert!(code != 0 && !said.contains("reached"), "{target} was reached: {said}");
+        assert!(started.elapsed() < Duration::from_secs(2), "{target}: it was left hanging");
+    }
+    // The same listener is there for those who may: the rules decide, not its absence.
+    let mut text = String::new();
+    let mut stream = tokio::net::TcpStream::connect((gateway, port)).await.expect("the listener");
+    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut text).await.expect("its word");
+    assert_eq!(text, "reached\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_rules_come_back_within_a_tick() {
+    let mut host = TestHost::up().await;
+    host.release(1, &[("web", process(SERVE))]).await;
+    let id = host.order(1, "web", 1).await;
+    host.wait_state(&id, InstanceState::Healthy).await;
+    let firewall = Firewall::new(&host.config);
+    assert!(!firewall.assert().await.expect("rules"), "the rules did not stand");
+    firewall.remove().await.expect("a removal");
+    let saved = || {
+        let output = std::process::Command::new("iptables-save").args(["-t", "filter"]).output().expect("iptables-save");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert!(firewall.repair(&saved()).expect("a chain").is_some(), "the rules were not removed");
+    host.wait_for("the rules", async || match firewall.repair(&saved()) {
+        Ok(None) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+}
+
+/// The address of this machine towards others.
+fn local_address() -> std::net::IpAddr {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    match socket.connect("192.0.2.1:9") {
+        Ok(()) => socket.local_addr().expect("its address").ip(),
+        Err(_) => "127.0.0.1".parse().expect("an address"),
+    }
+}

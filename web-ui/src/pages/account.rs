@@ -1,0 +1,142 @@
+//! One's own account: keys, tokens, password, memberships.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect};
+use chrono::Utc;
+use manager::Identity;
+use model::UserName;
+use serde::{Deserialize, Serialize};
+
+use super::when::{When, when};
+use super::{Answer, Visitor};
+use crate::Web;
+use crate::body::{Asked, Sent};
+use crate::problem::{Problem, not_signed_in};
+
+#[derive(Deserialize)]
+pub(crate) struct Said {
+    #[serde(default)]
+    said: String,
+}
+
+#[derive(Serialize)]
+struct Page {
+    user: String,
+    is_super: bool,
+    said: &'static str,
+    /// A token that was just made: shown once, never again.
+    token: String,
+    keys: Vec<KeyView>,
+    memberships: Vec<MembershipView>,
+}
+
+#[derive(Serialize)]
+struct KeyView {
+    fingerprint: String,
+    comment: String,
+    kind: String,
+    added: When,
+}
+
+#[derive(Serialize)]
+struct MembershipView {
+    tenant: String,
+    team: String,
+    role: &'static str,
+}
+
+fn myself(who: &Identity) -> Result<UserName, Problem> {
+    who.user().cloned().ok_or_else(|| Problem(not_signed_in()))
+}
+
+fn said(word: &str) -> &'static str {
+    match word {
+        "key" => "The key is added. You can push with it now.",
+        "key-gone" => "The key is removed.",
+        "password" => "The password is set.",
+        _ => "",
+    }
+}
+
+async fn draw(web: &Web, who: &Identity, said: &'static str, token: String) -> Answer {
+    let user = myself(who)?;
+    let now = Utc::now();
+    let keys = web.manager.keys(who, &user).await?;
+    let page = Page {
+        user: user.to_string(),
+        is_super: who.is_super,
+        said,
+        token,
+        keys: keys
+            .into_iter()
+            .map(|key| KeyView {
+                kind: key.public_key.split(' ').next().unwrap_or_default().to_owned(),
+                fingerprint: key.fingerprint,
+                comment: key.comment,
+                added: when(key.added_at, now),
+            })
+            .collect(),
+        memberships: who
+            .memberships
+            .iter()
+            .map(|m| MembershipView { tenant: m.tenant.to_string(), team: m.team.to_string(), role: m.role.as_str() })
+            .collect(),
+    };
+    Ok(web.pages.draw("account.html", Some(who), &page))
+}
+
+fn back(word: &str) -> Answer {
+    Ok(Redirect::to(&format!("/account?said={word}")).into_response())
+}
+
+/// The page.
+pub(crate) async fn page(State(web): State<Arc<Web>>, Visitor(who): Visitor, Asked(query): Asked<Said>) -> Answer {
+    draw(&web, &who, said(&query.said), String::new()).await
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Key {
+    key: String,
+}
+
+/// Adds a key.
+pub(crate) async fn add_key(State(web): State<Arc<Web>>, Visitor(who): Visitor, Sent(form): Sent<Key>) -> Answer {
+    web.manager.add_key(&who, &myself(&who)?, &form.key).await?;
+    back("key")
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Fingerprint {
+    fingerprint: String,
+}
+
+/// Removes a key.
+pub(crate) async fn remove_key(State(web): State<Arc<Web>>, Visitor(who): Visitor, Sent(form): Sent<Fingerprint>) -> Answer {
+    web.manager.remove_key(&who, &myself(&who)?, &form.fingerprint).await?;
+    back("key-gone")
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Label {
+    label: String,
+}
+
+/// Makes a token and shows it, once.
+pub(crate) async fn create_token(State(web): State<Arc<Web>>, Visitor(who): Visitor, Sent(form): Sent<Label>) -> Answer {
+    let label: String = form.label.trim().chars().filter(|c| !c.is_control()).take(80).collect();
+    let token = web.manager.create_token(&who, &myself(&who)?, &label).await?;
+    draw(&web, &who, "The token is made.", token).await
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Password {
+    password: String,
+}
+
+/// Sets a new password.
+pub(crate) async fn set_password(State(web): State<Arc<Web>>, Visitor(who): Visitor, Sent(form): Sent<Password>) -> Answer {
+    web.manager.set_password(&who, &myself(&who)?, &form.password).await?;
+    back("password")
+}
