@@ -47,8 +47,8 @@ impl Registry {
     ///
     /// `min_age` should be an hour or more: a pushing client that is told "this blob is here" relies on it, and only looks at
     /// blobs that were made visible more than ten minutes ago make them young again.
-    pub async fn collect(self: &Arc<Self>, now: Time, min_age: Duration, pinned: &HashSet<ContentDigest>) -> Result<Swept, RegistryError> {
-        let (registry, pinned) = (self.clone(), pinned.clone());
+    pub async fn collect(&self, now: Time, min_age: Duration, pinned: &HashSet<ContentDigest>) -> Result<Swept, RegistryError> {
+        let (registry, pinned) = (self.handle(), pinned.clone());
         undisturbed(async move { registry.collect_now(now, min_age, &pinned).await }).await
     }
 

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use axum::Router;
@@ -68,6 +68,8 @@ pub struct Usage {
 /// A registry, served by any number of endpoints.
 #[derive(Debug)]
 pub struct Registry {
+    /// For work that goes on when its caller does not.
+    me: Weak<Self>,
     pub(crate) storage: Storage,
     pub(crate) uploads: Uploads,
     pub(crate) limits: Limits,
@@ -86,7 +88,8 @@ impl Registry {
     /// A registry on this storage.
     pub fn open(storage: Storage, limits: Limits) -> Arc<Self> {
         let uploads = Uploads::new(storage.staging());
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
             storage,
             uploads,
             limits,
@@ -118,6 +121,11 @@ impl Registry {
         self.storage.has_manifest(repository, digest).await
     }
 
+    /// A handle of its own for a task.
+    pub(crate) fn handle(&self) -> Arc<Self> {
+        self.me.upgrade().expect("a registry is only ever made in an Arc, which whoever calls it holds")
+    }
+
     /// Whether a repository holds anything.
     pub(crate) async fn is_known(&self, repository: &RepositoryName) -> Result<bool, RegistryError> {
         for shelf in [layout::manifests(repository), layout::links(repository)] {
@@ -131,8 +139,8 @@ impl Registry {
 
     /// Removes everything that a repository, and those below it, hold; contents that nobody else shows go with the next
     /// collection. Says how many manifests went.
-    pub async fn remove_within(self: &Arc<Self>, prefix: &RepositoryName) -> Result<u64, RegistryError> {
-        let (registry, prefix) = (self.clone(), prefix.clone());
+    pub async fn remove_within(&self, prefix: &RepositoryName) -> Result<u64, RegistryError> {
+        let (registry, prefix) = (self.handle(), prefix.clone());
         undisturbed(async move { registry.remove_all_within(&prefix).await }).await
     }
 
