@@ -44,12 +44,27 @@ pub(crate) async fn begin(call: &Call, repository: &RepositoryName, intake: &mut
         Ok(writing) => complete(call, writing, repository, digest).await,
         Err(refusal) => {
             // Nobody was told its id, so nobody can go on with it.
-            if let Ok(Some(writing)) = upload.write().await {
-                call.registry.uploads.discard(writing).await;
-            }
+            give_up(call, &upload).await;
             Err(refusal)
         }
     }
+}
+
+async fn give_up(call: &Call, upload: &Arc<Upload>) {
+    // What can not be removed now expires.
+    if let Ok(Some(writing)) = upload.write().await {
+        call.registry.uploads.discard(writing).await;
+    }
+}
+
+/// Takes in the body at its place. When there is no room left, what came so far must not take it from others.
+async fn take_in(call: &Call, upload: &Arc<Upload>, intake: &mut Intake) -> Result<Writing, Refusal> {
+    let (writing, length) = place(call, upload).await?;
+    let taken = receive(call, intake, writing, length).await;
+    if matches!(&taken, Err(Refusal::Failure(error)) if error.is_full()) {
+        give_up(call, upload).await;
+    }
+    taken
 }
 
 /// Shows a blob of another repository in this one, if the caller may read it there.
@@ -71,8 +86,7 @@ pub(crate) async fn status(call: &Call, repository: &RepositoryName, id: &str) -
 /// `PATCH /v2/<name>/blobs/uploads/<id>`
 pub(crate) async fn patch(call: &Call, repository: &RepositoryName, id: &str, intake: &mut Intake) -> Answer {
     let upload = find(call, repository, id).await?;
-    let (writing, length) = place(call, &upload).await?;
-    let writing = receive(call, intake, writing, length).await?;
+    let writing = take_in(call, &upload, intake).await?;
     Ok(bare(StatusCode::ACCEPTED, progress(&upload, writing.size())))
 }
 
@@ -81,8 +95,7 @@ pub(crate) async fn finish(call: &Call, repository: &RepositoryName, id: &str, i
     let digest = digest_parameter(call, "digest")?;
     let digest = digest.ok_or_else(|| Problem::new(Code::DigestInvalid, "the digest of the whole blob is needed"))?;
     let upload = find(call, repository, id).await?;
-    let (writing, length) = place(call, &upload).await?;
-    let writing = receive(call, intake, writing, length).await?;
+    let writing = take_in(call, &upload, intake).await?;
     complete(call, writing, repository, digest).await
 }
 
