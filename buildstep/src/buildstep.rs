@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
+use crate::config::Config;
 use crate::detect::{self, Verdict};
 use crate::engine::{Engine, EngineError};
 use crate::hostenv::HostEnv;
@@ -33,48 +34,10 @@ use crate::run::{BUILD_LABEL, Run, SCOPE_LABEL};
 use crate::script::{self, Values};
 use crate::slug::{Content, Packed};
 use crate::source::{EntryKind, Folder, SourceTree};
-use crate::stack::{Recipe, TITLE};
+use crate::spools::{self, Spools};
+use crate::stack::TITLE;
 use crate::template::{Template, TemplateError};
 use crate::user_errors;
-
-/// How a builder is set up.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// The socket of the Docker Engine.
-    pub docker: String,
-    /// A folder of this machine for spools and half-made layers.
-    pub work: PathBuf,
-    /// What the stack is made from.
-    pub recipe: Recipe,
-    /// Folders with further templates.
-    pub templates: Vec<PathBuf>,
-    /// The network of builds.
-    pub network: String,
-    /// Its bridge, for firewall rules; at most 15 bytes.
-    pub bridge: String,
-    /// Its subnet.
-    pub subnet: String,
-    /// What one build may use.
-    pub limits: Limits,
-    /// A certificate bundle for builds instead of the host's own.
-    pub ca: Option<PathBuf>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            docker: "/var/run/docker.sock".into(),
-            work: "/var/lib/slipway/build".into(),
-            recipe: Recipe::default(),
-            templates: Vec::new(),
-            network: "slipway-build".into(),
-            bridge: "slipway-build".into(),
-            subnet: "10.213.0.0/22".into(),
-            limits: Limits::default(),
-            ca: None,
-        }
-    }
-}
 
 /// Why a builder could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -103,28 +66,9 @@ pub struct Buildstep {
     catalog: Catalog,
     engine: Engine,
     registry: Registry,
-    layers: Layers,
+    layers: Arc<Layers>,
     host: HostEnv,
     caches: Mutex<HashMap<String, Arc<Mutex<()>>>>,
-}
-
-/// Files of a build in the work folder; they go when it is dropped.
-struct Spools {
-    content: PathBuf,
-    layer: PathBuf,
-}
-
-impl Spools {
-    fn new(work: &Path, build: &str) -> Self {
-        Self { content: work.join(format!("spool-{build}")), layer: work.join(format!("layer-{build}")) }
-    }
-}
-
-impl Drop for Spools {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.content);
-        let _ = std::fs::remove_file(&self.layer);
-    }
 }
 
 impl Buildstep {
@@ -137,8 +81,14 @@ impl Buildstep {
         std::fs::create_dir_all(&config.work).map_err(|source| SetupError::Work { path: config.work.clone(), source })?;
         let engine = Engine::connect(&config.docker).await?;
         let host = HostEnv::of_host(config.ca.as_deref());
-        let layers =
-            Layers::new(engine.clone(), registry.clone(), config.recipe.clone(), config.work.clone(), host.clone(), config.network.clone());
+        let layers = Arc::new(Layers::new(
+            engine.clone(),
+            registry.clone(),
+            config.recipe.clone(),
+            config.work.clone(),
+            host.clone(),
+            config.network.clone(),
+        ));
         Ok(Self { config, catalog, engine, registry, layers, host, caches: Mutex::default() })
     }
 
@@ -170,12 +120,7 @@ impl Buildstep {
         for (container, _) in &stale {
             self.engine.remove(container).await?;
         }
-        for entry in std::fs::read_dir(&self.config.work).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            if ["spool-", "layer-"].iter().any(|lead| name.to_string_lossy().starts_with(lead)) {
-                let _ = std::fs::remove_file(entry.path());
-            }
-        }
+        spools::reap(&self.config.work);
         Ok(stale.len())
     }
 
@@ -190,16 +135,16 @@ impl Buildstep {
     }
 
     /// Runs every step of a build.
-    async fn steps(&self, job: &Job, template: &Template, said: &dyn Say, cancel: &CancellationToken) -> Result<Slug, Trouble> {
+    async fn steps(&self, job: &Job, template: &Template, said: &Arc<dyn Say>, cancel: &CancellationToken) -> Result<Slug, Trouble> {
         let app = job.app.app_ref();
         let build = job.build.as_str();
         let limits = self.config.limits.hinted(&job.manifest);
         let tree = rooted(&job.source, &job.manifest)?;
         let ready = self.stack(template, &job.build, said, cancel).await?;
-        let tools = self.tools(template, &ready, &tree, said)?;
+        let tools = self.tools(template, &ready, &tree, said.as_ref())?;
 
         let spools = Spools::new(&self.config.work, build);
-        let mut content = self.in_container(job, &limits, template, &ready, &tools, &spools, said, cancel).await?;
+        let mut content = self.in_container(job, &limits, template, &ready, &tools, &spools, said.as_ref(), cancel).await?;
 
         let found = processes::processes(
             content.text("Procfile").as_deref(),
@@ -213,7 +158,7 @@ impl Buildstep {
         }
         let record = Record {
             format: 1,
-            source_tree: tree_id(job),
+            source_tree: tree_id(job)?,
             root: job.manifest.root.clone().unwrap_or_default(),
             template: template.name().clone(),
             template_digest: template.digest().to_string(),
@@ -268,17 +213,21 @@ impl Buildstep {
         }
     }
 
-    /// The stack, its making told to the pusher.
+    /// The stack, its making told to the pusher. A layer once begun is made to its end, whoever goes away: the next push needs it.
     async fn stack(
         &self,
         template: &Template,
         build: &model::BuildId,
-        said: &dyn Say,
+        said: &Arc<dyn Say>,
         cancel: &CancellationToken,
     ) -> Result<Ready, Trouble> {
-        let progress = |line: &str| said.detail(line);
+        let (layers, template, said) = (self.layers.clone(), template.clone(), said.clone());
+        let making = tokio::spawn(async move { layers.ready(&template, &|line| said.detail(line)).await });
         tokio::select! {
-            ready = self.layers.ready(template, &progress) => ready.map_err(|error| user_errors::layers(build.as_str(), error)),
+            ready = making => match ready {
+                Ok(ready) => ready.map_err(|error| user_errors::layers(build.as_str(), error)),
+                Err(error) => Err(user_errors::io(build.as_str(), std::io::Error::other(error))),
+            },
             () = cancel.cancelled() => Err(Trouble::new(Code::Cancelled, "the build was cancelled").next("push again to build again")),
         }
     }
@@ -468,9 +417,13 @@ fn rooted(source: &Arc<dyn Source>, manifest: &Manifest) -> Result<Folder, Troub
     Ok(Folder::new(source.clone(), manifest.root.as_deref().unwrap_or_default()))
 }
 
-/// The id of the tree that a job builds.
-fn tree_id(job: &Job) -> String {
-    job.source.tree_id(job.manifest.root.as_deref().unwrap_or_default()).unwrap_or_default()
+/// The id of the tree that a job builds. Without one, two sources could share a key.
+fn tree_id(job: &Job) -> Result<String, Trouble> {
+    let folder = job.manifest.root.as_deref().unwrap_or_default();
+    job.source.tree_id(folder).ok_or_else(|| {
+        tracing::error!(build = %job.build, folder, "a source has no tree id");
+        Trouble::internal(&job.build)
+    })
 }
 
 fn took(start: Instant) -> String {
@@ -489,7 +442,7 @@ impl Builder for Buildstep {
     async fn prepare(&self, job: &Job) -> Result<Prepared, Trouble> {
         let tree = rooted(&job.source, &job.manifest)?;
         let (template, notes) = self.template(&job.app.app_ref(), &tree, &job.manifest)?;
-        let source_key = key::source_key(&tree_id(job), self.layers.recipe(), template, &job.manifest);
+        let source_key = key::source_key(&tree_id(job)?, self.layers.recipe(), template, &job.manifest);
         Ok(Prepared { template: template.name().clone(), notes, source_key: source_key.hex() })
     }
 
@@ -497,7 +450,7 @@ impl Builder for Buildstep {
         let start = Instant::now();
         let template =
             self.catalog.get(&prepared.template).ok_or_else(|| user_errors::unknown_template(&prepared.template, &self.catalog))?;
-        let built = self.steps(job, template, said.as_ref(), &cancel).await;
+        let built = self.steps(job, template, &said, &cancel).await;
         let duration_ms = start.elapsed().as_millis() as u64;
         match &built {
             Ok(slug) => {

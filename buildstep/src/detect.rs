@@ -141,8 +141,12 @@ fn hints(catalog: &Catalog, tree: &dyn SourceTree) -> Hints {
     let looked_for = catalog
         .iter()
         .map(|template| {
-            let mut names: Vec<String> = template.markers().map(str::to_owned).collect();
-            names.dedup();
+            let mut names: Vec<String> = Vec::new();
+            for name in template.markers() {
+                if !names.iter().any(|known| known == name) {
+                    names.push(name.to_owned());
+                }
+            }
             (template.spec.title.clone(), names)
         })
         .collect();

@@ -3,6 +3,7 @@
 //! Takes the app's folder only, leaves out what a slug never holds, gives everything to the app's user, and lets nothing pass
 //! that could reach outside: no absolute paths, no `..`, no devices.
 
+use std::collections::HashSet;
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
@@ -40,23 +41,21 @@ impl Intake {
     /// Copies entries from `from` to `to`.
     pub fn copy(&self, from: impl Read, to: impl Write) -> io::Result<Taken> {
         let mut taken = Taken::default();
+        let mut folders = HashSet::new();
         let mut out = Builder::new(to);
         let mut archive = Archive::new(from);
         for entry in archive.entries()? {
             let mut entry = entry?;
             let kind = entry.header().entry_type();
             let Some(path) = self.place(&entry.path()?, kind.is_dir()) else { continue };
-            let mut header = Header::new_gnu();
-            header.set_uid(u64::from(UID));
-            header.set_gid(u64::from(UID));
-            header.set_mtime(0);
-            header.set_entry_type(kind);
+            // Folders that the tar does not name would be made by the engine, and belong to root.
+            let parents: Vec<&Path> = path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()).collect();
+            for parent in parents.into_iter().rev() {
+                folder(&mut out, parent, &mut folders)?;
+            }
+            let mut header = owned(kind);
             match kind {
-                EntryType::Directory => {
-                    header.set_mode(0o755);
-                    header.set_size(0);
-                    out.append_data(&mut header, path, io::empty())?;
-                }
+                EntryType::Directory => folder(&mut out, &path, &mut folders)?,
                 EntryType::Symlink => {
                     let Some(target) = entry.link_name()?.map(|target| target.into_owned()) else { continue };
                     header.set_mode(0o777);
@@ -100,6 +99,27 @@ impl Intake {
         }
         Some(below.iter().collect())
     }
+}
+
+/// A header of what belongs to the app's user.
+fn owned(kind: EntryType) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_uid(u64::from(UID));
+    header.set_gid(u64::from(UID));
+    header.set_mtime(0);
+    header.set_entry_type(kind);
+    header
+}
+
+/// Names a folder, once.
+fn folder(out: &mut Builder<impl Write>, path: &Path, named: &mut HashSet<PathBuf>) -> io::Result<()> {
+    if !named.insert(path.to_path_buf()) {
+        return Ok(());
+    }
+    let mut header = owned(EntryType::Directory);
+    header.set_mode(0o755);
+    header.set_size(0);
+    out.append_data(&mut header, path, io::empty())
 }
 
 #[cfg(test)]
@@ -163,11 +183,12 @@ mod tests {
             ("backend/go.mod", EntryType::Regular, "x"),
             ("backend/logo.psd", EntryType::Regular, "x"),
             ("backend/link", EntryType::Symlink, "go.mod"),
+            ("backend/cmd/web/main.go", EntryType::Regular, "x"),
             ("backendx/y", EntryType::Regular, "x"),
             ("README", EntryType::Regular, "x"),
         ];
         let names: Vec<_> = taken(&intake, &entries).into_iter().map(|(name, ..)| name).collect();
-        assert_eq!(names, ["go.mod", "link"]);
+        assert_eq!(names, ["go.mod", "link", "cmd", "cmd/web", "cmd/web/main.go"]);
     }
 
     #[test]

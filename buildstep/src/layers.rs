@@ -217,10 +217,13 @@ impl Layers {
         script.push_str(&format!("(\n{TIDY})\n"));
         let mut command = vec!["/bin/sh".to_owned(), "-euc".to_owned(), script, "layer".to_owned()];
         command.extend(spec.packages.iter().cloned());
+        let container_name = format!("{}-{}", name.repository.replace('/', "-"), name.tag);
+        // One of this name is what a maker left behind that was killed.
+        self.engine.remove(&container_name).await?;
         let container = self
             .engine
             .create(ContainerSpec {
-                name: format!("slipway-stack-{}-{}", name.repository.rsplit('-').next().unwrap_or_default(), name.tag),
+                name: container_name,
                 image: below.to_owned(),
                 command,
                 env: self.host.variables.iter().map(|(name, value)| format!("{name}={value}")).collect(),

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::{ContainerSpec, Ended, Engine, EngineError, Output, Places, Walls};
 use crate::intake::{Intake, TooLarge};
 use crate::limits::Limits;
-use crate::sanitize::{Cap, Pass, Sanitizer};
+use crate::sanitize::Transcript;
 use crate::slug::Content;
 use crate::stack::UID;
 use crate::upload;
@@ -200,31 +200,28 @@ impl Run<'_> {
 
     /// Passes the output on, clean and capped.
     async fn read(&self, mut output: Output, seen: &Seen) -> std::io::Result<()> {
-        let mut streams = [Sanitizer::default(), Sanitizer::default()];
-        let mut cap = Cap::new(self.limits.output);
+        let mut transcript = Transcript::new(self.limits.output);
         let mut lines = Vec::new();
         loop {
             let frame = output.next().await.transpose()?;
             match &frame {
-                Some((error, bytes)) => streams[usize::from(*error)].push(bytes, &mut lines),
-                None => streams.iter_mut().for_each(|stream| stream.finish(&mut lines)),
-            }
-            for line in &lines {
-                match cap.pass(line) {
-                    Pass::Line => self.said.line(line),
-                    Pass::Ends => self.said.warn("The output is too long: the rest is not shown. The build goes on."),
-                    Pass::Hidden => {}
+                Some((error, bytes)) => transcript.push(*error, bytes, &mut lines),
+                None => {
+                    seen.note(transcript.last_words().into_iter());
+                    transcript.finish(&mut lines);
                 }
             }
-            seen.note(lines.drain(..));
+            for line in &lines {
+                self.said.line(line);
+            }
+            if transcript.hidden == 0 {
+                seen.note(lines.drain(..));
+            }
+            lines.clear();
             if frame.is_none() {
-                break;
+                return Ok(());
             }
         }
-        if cap.hidden > 0 {
-            self.said.detail(format!("{} of output were not shown", model::say::size(cap.hidden)));
-        }
-        Ok(())
     }
 
     /// Waits until a limit that the kernel does not end a build for is hit.

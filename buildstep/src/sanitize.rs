@@ -170,42 +170,81 @@ fn is_hostile(c: char) -> bool {
     matches!(c, '\u{80}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
 }
 
-/// Ends an output at a total: passes lines until it is used up, then says so once and counts.
+/// The output of a build, both of its streams: clean lines up to a total, then only a count and the last words.
 #[derive(Debug)]
-pub struct Cap {
+pub struct Transcript {
+    streams: [Sanitizer; 2],
     left: u64,
-    /// Bytes that were not passed.
+    /// Bytes that were not passed on.
     pub hidden: u64,
+    /// The end of what was not passed on.
+    tail: Vec<u8>,
 }
 
-impl Cap {
-    /// A cap of `total` bytes.
+/// How much of the end is kept.
+const TAIL: usize = 16 * 1024;
+
+impl Transcript {
+    /// A transcript that ends after `total` bytes.
     pub fn new(total: u64) -> Self {
-        Self { left: total, hidden: 0 }
+        Self { streams: Default::default(), left: total, hidden: 0, tail: Vec::new() }
     }
 
-    /// Whether a line may pass; where it ends, the line to pass instead.
-    pub fn pass(&mut self, line: &str) -> Pass {
-        let cost = line.len() as u64 + 1;
-        if self.hidden == 0 && cost <= self.left {
-            self.left -= cost;
-            return Pass::Line;
+    /// Takes the next bytes of a stream; appends the lines to pass on.
+    pub fn push(&mut self, error: bool, bytes: &[u8], lines: &mut Vec<String>) {
+        if self.hidden > 0 {
+            self.hide(bytes);
+            return;
         }
-        let first = self.hidden == 0;
-        self.hidden += cost;
-        if first { Pass::Ends } else { Pass::Hidden }
+        let before = lines.len();
+        self.streams[usize::from(error)].push(bytes, lines);
+        self.charge(before, lines);
     }
-}
 
-/// What becomes of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pass {
-    /// It passes.
-    Line,
-    /// It is the first that does not.
-    Ends,
-    /// It does not.
-    Hidden,
+    /// Ends the output; appends the lines to pass on.
+    pub fn finish(&mut self, lines: &mut Vec<String>) {
+        if self.hidden > 0 {
+            lines.push(model::say::detail(format!("{} of output were not shown", model::say::size(self.hidden))));
+            return;
+        }
+        let before = lines.len();
+        for stream in &mut self.streams {
+            stream.finish(lines);
+        }
+        self.charge(before, lines);
+    }
+
+    /// The last words among what was not passed on.
+    pub fn last_words(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut sanitizer = Sanitizer::default();
+        sanitizer.push(&self.tail, &mut lines);
+        sanitizer.finish(&mut lines);
+        lines
+    }
+
+    fn charge(&mut self, before: usize, lines: &mut Vec<String>) {
+        for at in before..lines.len() {
+            let cost = lines[at].len() as u64 + 1;
+            if cost > self.left {
+                for line in lines.split_off(at) {
+                    self.hide(line.as_bytes());
+                    self.hide(b"\n");
+                }
+                lines.push(model::say::warn("The output is too long: the rest is not shown. The build goes on."));
+                return;
+            }
+            self.left -= cost;
+        }
+    }
+
+    fn hide(&mut self, bytes: &[u8]) {
+        self.hidden += bytes.len() as u64;
+        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL)..]);
+        if self.tail.len() > 8 * TAIL {
+            self.tail.drain(..self.tail.len() - TAIL);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -244,11 +283,19 @@ mod tests {
         let lines = clean(&vec![b'x'; 50_000]);
         assert_eq!(lines.len(), 1);
         assert!(lines[0].len() < MAX_LINE + 40 && lines[0].ends_with("(line cut)"));
-        let mut cap = Cap::new(8);
-        assert_eq!(cap.pass("abc"), Pass::Line);
-        assert_eq!(cap.pass("abcdef"), Pass::Ends);
-        assert_eq!(cap.pass("x"), Pass::Hidden);
-        assert_eq!(cap.hidden, 9);
+    }
+
+    #[test]
+    fn an_output_ends_at_its_total_and_its_last_words_stay() {
+        let mut transcript = Transcript::new(8);
+        let mut lines = Vec::new();
+        transcript.push(false, b"abc\nabcdef\n", &mut lines);
+        transcript.push(true, b"\x1b[31mthe reason\x1b[0m\n", &mut lines);
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0] == "abc" && lines[1].contains("not shown"), "{lines:?}");
+        transcript.finish(&mut lines);
+        assert!(lines[2].contains("27 B of output"), "{lines:?}");
+        assert_eq!(transcript.last_words(), ["abcdef", "\x1b[31mthe reason\x1b[0m"]);
     }
 
     proptest! {

@@ -190,7 +190,7 @@ impl Template {
 
     /// Every plain path that its rules look for.
     pub fn markers(&self) -> impl Iterator<Item = &str> {
-        self.spec.detect.iter().flat_map(|rule| rule.any.iter().chain(&rule.all)).map(String::as_str).filter(|path| !path.contains('*'))
+        self.spec.detect.iter().flat_map(|rule| rule.all.iter().chain(&rule.any)).map(String::as_str).filter(|path| !path.contains('*'))
     }
 
     /// A file of its folder.

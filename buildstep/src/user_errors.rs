@@ -265,3 +265,54 @@ fn quoted(name: &str) -> String {
         format!("'{}'", name.replace('\'', "'\\''"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::{Verdict, detect};
+    use crate::source::memory::Memory;
+
+    fn app() -> AppRef {
+        "acme/shop/dev".parse::<model::AppEnv>().expect("an app").app_ref()
+    }
+
+    #[test]
+    fn a_source_without_a_template_is_explained() {
+        let catalog = Catalog::builtin().expect("built-in templates");
+        let tree = Memory::of(&[("requirments.txt", ""), ("backend/go.mod", ""), ("README.md", "")]);
+        let Verdict::Nothing(hints) = detect(&catalog, &tree) else { panic!("nothing should fit") };
+        let block = no_template(&app(), &hints, None).to_string();
+        assert_eq!(
+            block,
+            "no template fits the source of acme/shop [SW-B101]
+A template is chosen by the files at the top of the repository. These were looked for:
+  | Go: go.mod
+  | Node.js: package.json, Procfile, server.js, app.js, index.js, main.js, server.mjs, index.mjs, src/index.js, src/server.js
+  | Procfile with bin/build: Procfile, bin/build
+  | Python: requirements.txt, pyproject.toml, Pipfile.lock, poetry.lock, uv.lock, pdm.lock, Pipfile, manage.py, setup.py, environment.yml
+  | Static site: Staticfile, index.html, public/index.html, public/
+  | the top of the repository has: README.md  backend/  requirments.txt
+  | `requirments.txt` is there; was `requirements.txt` meant?
+  → git mv requirments.txt requirements.txt, if that is what it holds; then commit and push again
+  → the go app in `backend/` is built with `root: backend` in app.yaml
+  → git ls-files shows what is committed: a file that git ignores is not pushed
+  → or name a template in app.yaml: `template: python`; or bring your own build: a Procfile and an executable bin/build"
+        );
+    }
+
+    #[test]
+    fn a_limit_is_named_with_its_size_and_the_way_out() {
+        let block = limit(&app(), Hit::Memory, &Limits::default(), vec!["Killed".into()]).to_string();
+        assert!(
+            block.starts_with("the build of acme/shop failed [SW-B104]\nIt used more than its 2.1 GB of memory.\n  | Killed\n  → "),
+            "{block}"
+        );
+        let block = limit(&app(), Hit::Time, &Limits::default(), Vec::new()).to_string();
+        assert!(block.contains("[SW-B105]\nIt did not end within 20 minutes."), "{block}");
+    }
+
+    #[test]
+    fn a_file_name_from_a_repository_can_not_become_a_command() {
+        assert_eq!(quoted("a; rm -rf '$HOME'"), r"'a; rm -rf '\''$HOME'\'''");
+    }
+}

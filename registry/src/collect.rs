@@ -25,6 +25,7 @@ use crate::manifest::Points;
 use crate::name::RepositoryName;
 use crate::registry::Registry;
 use crate::sweep::{self, Held, Inventory};
+use crate::undisturbed::undisturbed;
 use crate::upload;
 
 /// What a collection removed.
@@ -47,6 +48,11 @@ impl Registry {
     /// `min_age` should be an hour or more: a pushing client that is told "this blob is here" relies on it, and only looks at
     /// blobs that were made visible more than ten minutes ago make them young again.
     pub async fn collect(&self, now: Time, min_age: Duration, pinned: &HashSet<ContentDigest>) -> Result<Swept, RegistryError> {
+        let (registry, pinned) = (self.handle(), pinned.clone());
+        undisturbed(async move { registry.collect_now(now, min_age, &pinned).await }).await
+    }
+
+    async fn collect_now(&self, now: Time, min_age: Duration, pinned: &HashSet<ContentDigest>) -> Result<Swept, RegistryError> {
         let _one = self.collecting.lock().await;
         let idle = upload::cutoff(SystemTime::from(now), min_age.max(self.limits.upload_idle));
         let cutoff = TimeDelta::from_std(min_age).ok().and_then(|age| now.checked_sub_signed(age)).unwrap_or(Time::MIN_UTC);

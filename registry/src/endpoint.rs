@@ -21,6 +21,7 @@ use crate::name::RepositoryName;
 use crate::problem::{Code, Problem};
 use crate::registry::Registry;
 use crate::target::Target;
+use crate::undisturbed::undisturbed;
 use crate::{blobs, discovery, manifests, uploads};
 
 const CHALLENGE: &str = r#"Basic realm="slipway registry", charset="UTF-8""#;
@@ -70,7 +71,12 @@ impl From<RegistryError> for Refusal {
 
 pub(crate) type Answer = Result<Response, Refusal>;
 
+/// Every request is answered in a task of its own, which ends its work even if the caller hangs up.
 async fn dispatch(State(endpoint): State<Endpoint>, request: Request<Body>) -> Response {
+    undisturbed(respond(endpoint, request)).await
+}
+
+async fn respond(endpoint: Endpoint, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let mut intake = Intake::new(body, endpoint.registry.limits.stall);
     let asked = match endpoint.admit(&parts).await {

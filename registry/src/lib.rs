@@ -51,6 +51,7 @@ mod server;
 mod storage;
 mod sweep;
 mod target;
+mod undisturbed;
 mod upload;
 mod uploads;
 

@@ -1,7 +1,5 @@
 //! Manifests: push with everything they name in place, pull by tag or digest, remove.
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -10,7 +8,6 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use crate::blobs;
 use crate::digest::{Algorithm, ContentDigest};
 use crate::endpoint::{Answer, CONTENT_DIGEST, Call, Refusal, bare};
-use crate::error::RegistryError;
 use crate::intake::Intake;
 use crate::manifest::{Manifest, Part};
 use crate::name::{BadReference, Reference, RepositoryName, Tag};
@@ -82,13 +79,7 @@ pub(crate) async fn put(call: &Call, repository: &RepositoryName, reference: &st
     let manifest = Manifest::read(call.header(header::CONTENT_TYPE), &bytes)?;
     let subject = manifest.points.subject;
     let stored = StoredManifest { media_type: manifest.media_type.clone(), bytes };
-    let (registry, name) = (call.registry.clone(), repository.clone());
-    // In a task of its own: a caller who goes away now must not leave it half done.
-    let task = tokio::spawn(async move { accept(&registry, &name, digest, manifest, stored, &tags).await });
-    task.await.unwrap_or_else(|error| {
-        let (path, source) = (call.registry.storage.staging().into(), std::io::Error::other(error));
-        Err(RegistryError::File { path, source }.into())
-    })?;
+    accept(&call.registry, repository, digest, manifest, stored, &tags).await?;
     let location = (header::LOCATION, format!("/v2/{repository}/manifests/{digest}"));
     let mut response = bare(StatusCode::CREATED, [location, (CONTENT_DIGEST, digest.to_string())]);
     let extra = subject.map(|subject| (SUBJECT, subject.to_string()));
@@ -100,7 +91,7 @@ pub(crate) async fn put(call: &Call, repository: &RepositoryName, reference: &st
 
 /// Stores a manifest while nothing of the repository can go: first that it is whole, then itself, then its names.
 async fn accept(
-    registry: &Arc<Registry>,
+    registry: &Registry,
     repository: &RepositoryName,
     digest: ContentDigest,
     manifest: Manifest,

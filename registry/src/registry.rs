@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use axum::Router;
@@ -22,6 +22,7 @@ use crate::manifest::Points;
 use crate::name::{RepositoryName, Tag};
 use crate::server::Server;
 use crate::storage::Storage;
+use crate::undisturbed::undisturbed;
 use crate::upload::{Uploads, Writing};
 
 /// How much a caller may send, and how long it may take.
@@ -67,6 +68,8 @@ pub struct Usage {
 /// A registry, served by any number of endpoints.
 #[derive(Debug)]
 pub struct Registry {
+    /// For work that goes on when its caller does not.
+    me: Weak<Self>,
     pub(crate) storage: Storage,
     pub(crate) uploads: Uploads,
     pub(crate) limits: Limits,
@@ -85,7 +88,8 @@ impl Registry {
     /// A registry on this storage.
     pub fn open(storage: Storage, limits: Limits) -> Arc<Self> {
         let uploads = Uploads::new(storage.staging());
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
             storage,
             uploads,
             limits,
@@ -117,6 +121,11 @@ impl Registry {
         self.storage.has_manifest(repository, digest).await
     }
 
+    /// A handle of its own for a task.
+    pub(crate) fn handle(&self) -> Arc<Self> {
+        self.me.upgrade().expect("a registry is only ever made in an Arc, which whoever calls it holds")
+    }
+
     /// Whether a repository holds anything.
     pub(crate) async fn is_known(&self, repository: &RepositoryName) -> Result<bool, RegistryError> {
         for shelf in [layout::manifests(repository), layout::links(repository)] {
@@ -131,6 +140,11 @@ impl Registry {
     /// Removes everything that a repository, and those below it, hold; contents that nobody else shows go with the next
     /// collection. Says how many manifests went.
     pub async fn remove_within(&self, prefix: &RepositoryName) -> Result<u64, RegistryError> {
+        let (registry, prefix) = (self.handle(), prefix.clone());
+        undisturbed(async move { registry.remove_all_within(&prefix).await }).await
+    }
+
+    async fn remove_all_within(&self, prefix: &RepositoryName) -> Result<u64, RegistryError> {
         let mut removed = 0;
         for repository in self.storage.repositories().await? {
             if !repository.is_within(prefix) {
@@ -204,10 +218,12 @@ impl Registry {
     /// The content must be held when this is called.
     async fn show(&self, repository: &RepositoryName, digest: &ContentDigest) -> Result<(), RegistryError> {
         let _repository = self.repositories.shared(repository).await;
+        self.storage.put_link(repository, digest).await?;
+        // After the link: a collection that begins to watch later than this finds the link in its list.
         if let Some(fresh) = self.fresh.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             fresh.insert(*digest);
         }
-        self.storage.put_link(repository, digest).await
+        Ok(())
     }
 
     /// Removes a manifest with the tags that name it; says whether it was there.

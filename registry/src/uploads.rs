@@ -8,13 +8,11 @@ use http::{HeaderName, StatusCode, header};
 use crate::blobs;
 use crate::digest::{Algorithm, ContentDigest};
 use crate::endpoint::{Answer, CONTENT_DIGEST, Call, Refusal, bare};
-use crate::error::RegistryError;
 use crate::grant::Right;
 use crate::intake::Intake;
 use crate::name::RepositoryName;
 use crate::problem::{Code, Problem};
 use crate::range;
-use crate::registry::Registry;
 use crate::upload::{Upload, Writing};
 
 const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
@@ -46,12 +44,27 @@ pub(crate) async fn begin(call: &Call, repository: &RepositoryName, intake: &mut
         Ok(writing) => complete(call, writing, repository, digest).await,
         Err(refusal) => {
             // Nobody was told its id, so nobody can go on with it.
-            if let Ok(Some(writing)) = upload.write().await {
-                call.registry.uploads.discard(writing).await;
-            }
+            give_up(call, &upload).await;
             Err(refusal)
         }
     }
+}
+
+async fn give_up(call: &Call, upload: &Arc<Upload>) {
+    // What can not be removed now expires.
+    if let Ok(Some(writing)) = upload.write().await {
+        call.registry.uploads.discard(writing).await;
+    }
+}
+
+/// Takes in the body at its place. When there is no room left, what came so far must not take it from others.
+async fn take_in(call: &Call, upload: &Arc<Upload>, intake: &mut Intake) -> Result<Writing, Refusal> {
+    let (writing, length) = place(call, upload).await?;
+    let taken = receive(call, intake, writing, length).await;
+    if matches!(&taken, Err(Refusal::Failure(error)) if error.is_full()) {
+        give_up(call, upload).await;
+    }
+    taken
 }
 
 /// Shows a blob of another repository in this one, if the caller may read it there.
@@ -73,8 +86,7 @@ pub(crate) async fn status(call: &Call, repository: &RepositoryName, id: &str) -
 /// `PATCH /v2/<name>/blobs/uploads/<id>`
 pub(crate) async fn patch(call: &Call, repository: &RepositoryName, id: &str, intake: &mut Intake) -> Answer {
     let upload = find(call, repository, id).await?;
-    let (writing, length) = place(call, &upload).await?;
-    let writing = receive(call, intake, writing, length).await?;
+    let writing = take_in(call, &upload, intake).await?;
     Ok(bare(StatusCode::ACCEPTED, progress(&upload, writing.size())))
 }
 
@@ -83,8 +95,7 @@ pub(crate) async fn finish(call: &Call, repository: &RepositoryName, id: &str, i
     let digest = digest_parameter(call, "digest")?;
     let digest = digest.ok_or_else(|| Problem::new(Code::DigestInvalid, "the digest of the whole blob is needed"))?;
     let upload = find(call, repository, id).await?;
-    let (writing, length) = place(call, &upload).await?;
-    let writing = receive(call, intake, writing, length).await?;
+    let writing = take_in(call, &upload, intake).await?;
     complete(call, writing, repository, digest).await
 }
 
@@ -151,32 +162,15 @@ async fn receive(call: &Call, intake: &mut Intake, mut writing: Writing, length:
     Ok(writing)
 }
 
-/// Verifies and publishes. Done in a task of its own: a caller who goes away now must not leave it half done.
+/// Verifies and publishes.
 async fn complete(call: &Call, writing: Writing, repository: &RepositoryName, digest: ContentDigest) -> Answer {
-    let (registry, name) = (call.registry.clone(), repository.clone());
-    let task = tokio::spawn(async move { verify_and_shelve(&registry, writing, &name, digest).await });
-    match task.await {
-        Ok(Ok(())) => Ok(created(repository, &digest)),
-        Ok(Err(refusal)) => Err(refusal),
-        Err(error) => {
-            let (path, source) = (call.registry.storage.staging().into(), std::io::Error::other(error));
-            Err(RegistryError::File { path, source }.into())
-        }
-    }
-}
-
-async fn verify_and_shelve(
-    registry: &Registry,
-    writing: Writing,
-    repository: &RepositoryName,
-    digest: ContentDigest,
-) -> Result<(), Refusal> {
     let (writing, actual) = writing.seal(digest.algorithm()).await?;
     if actual != digest {
-        registry.uploads.discard(writing).await;
+        call.registry.uploads.discard(writing).await;
         return Err(Problem::new(Code::DigestInvalid, format!("the content is {actual}, not {digest}")).into());
     }
-    Ok(registry.shelve(writing, repository, &digest).await?)
+    call.registry.shelve(writing, repository, &digest).await?;
+    Ok(created(repository, &digest))
 }
 
 fn digest_parameter(call: &Call, name: &str) -> Result<Option<ContentDigest>, Problem> {

@@ -1,89 +1,18 @@
-//! The pages in a real browser: pictures of every page in both themes and on a phone, and what the script of a page does.
+//! The pages in a real browser: signing in, live logs, forms, hostile texts; and pictures of every page in both themes and on
+//! a phone, which want to be looked at.
 //!
-//! Run by hand or by a machine that has Chromium: `SHOTS=/some/folder cargo nextest run -p web-ui --run-ignored all look`.
+//! Run where Chromium is: `SHOTS=/some/folder cargo nextest run -p web-ui --run-ignored all every_page`.
 
+mod browser;
 mod platform;
 
-use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use browser::Browser;
 use model::{AppEnv, Code, Exit, InstanceState, Trouble};
-use platform::{Platform, operator, shop};
+use platform::{EVIL, PASSWORD, Platform, operator, shop};
 use tokio::sync::Notify;
-
-const CHROMIUM: &str = "/usr/bin/chromium";
-
-/// Serves the pages as a browser of this session would see them.
-async fn serve(platform: &Platform, session: String) -> SocketAddr {
-    let add = move |mut request: Request, next: Next| {
-        let session = session.clone();
-        async move {
-            // A browser's window has a least width; a phone is a frame in it, which our own policy would refuse.
-            if let Some(path) = request.uri().query().and_then(|query| query.strip_prefix("phone=")) {
-                let frame =
-                    format!("<body style='margin:0;background:#888'><iframe src='{path}' width=390 height=1390 style='border:0'></iframe>");
-                return axum::response::Html(frame).into_response();
-            }
-            let framed = request.headers().get("sec-fetch-dest").is_some_and(|dest| dest == "iframe");
-            let cookie = format!("slipway={session}").parse().expect("a header");
-            if !request.uri().path().starts_with("/sign-in") {
-                request.headers_mut().insert("cookie", cookie);
-            }
-            let mut answer: Response = next.run(request).await;
-            if framed {
-                answer.headers_mut().remove("x-frame-options");
-                answer.headers_mut().remove("content-security-policy");
-            }
-            answer
-        }
-    };
-    let router = platform.router().layer(axum::middleware::from_fn(add));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
-    let address = listener.local_addr().expect("an address");
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    address
-}
-
-struct Browser<'a> {
-    profile: &'a Path,
-    address: SocketAddr,
-}
-
-impl Browser<'_> {
-    async fn run(&self, more: &[String], path: &str) -> String {
-        let mut command = tokio::process::Command::new(CHROMIUM);
-        command
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"])
-            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"])
-            .args(["--enable-logging=stderr", "--timeout=4000"])
-            .arg(format!("--user-data-dir={}", self.profile.display()))
-            .args(more)
-            .arg(format!("http://{}{path}", self.address))
-            .kill_on_drop(true);
-        let output =
-            tokio::time::timeout(Duration::from_secs(90), command.output()).await.expect("Chromium did not end").expect("Chromium runs");
-        let said = String::from_utf8_lossy(&output.stderr);
-        // What a page does wrong stands here: a broken script, a refusal of the policy.
-        let wrong: Vec<&str> = said.lines().filter(|line| line.contains("CONSOLE") && !line.contains("status of 40")).collect();
-        assert!(wrong.is_empty(), "{path} is not clean in the browser: {wrong:#?}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    async fn shoot(&self, shots: &Path, name: &str, path: &str, size: (u32, u32), dark: bool) {
-        let theme = if dark { "dark" } else { "light" };
-        let file = shots.join(format!("{name}-{}-{theme}.png", size.0));
-        let mut arguments = vec![format!("--screenshot={}", file.display()), format!("--window-size={},{}", size.0, size.1)];
-        // The setting of a desktop, as a flag.
-        arguments.push(format!("--blink-settings=preferredColorScheme={}", if dark { 0 } else { 1 }));
-        self.run(&arguments, path).await;
-        assert!(file.exists(), "no picture of {path}");
-    }
-}
+use tokio_util::sync::CancellationToken;
 
 async fn seed(platform: &Platform) -> (String, String, Arc<Notify>) {
     let web = "web".parse().expect("a name");
@@ -108,7 +37,7 @@ async fn seed(platform: &Platform) -> (String, String, Arc<Notify>) {
     ]
     .map(str::to_owned)
     .to_vec();
-    let commit = |n: u32| format!("{:040x}", u128::from(n) * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834 % (1 << 120));
+    let commit = |n: u32| model::Digest::of(&n.to_be_bytes()).hex()[..40].to_owned();
     let prod: AppEnv = "acme/shop/prod".parse().expect("a path");
     for (n, subject) in [(1, "Show the price with its currency"), (2, "Cache the front page for a minute"), (3, "Let guests check out")] {
         platform.push(if n == 2 { "dee" } else { "ada" }, &shop(), &commit(n), subject).await.expect("a release");
@@ -184,56 +113,108 @@ async fn every_page_in_a_real_browser() {
     let shots = std::path::PathBuf::from(std::env::var_os("SHOTS").expect("SHOTS names a folder for the pictures"));
     std::fs::create_dir_all(&shots).expect("a folder");
     let platform = Arc::new(Platform::start().await);
-    let session = platform.session("ada").await;
-    let address = serve(&platform, session).await;
-    let profile = tempfile::tempdir().expect("a folder");
-    let browser = Browser { profile: profile.path(), address };
-    browser.shoot(&shots, "first", "/apps/acme/shop/dev", (1280, 800), false).await;
+    platform.session("ada").await;
+    let shutdown = CancellationToken::new();
+    let bound = platform.ui.bind("127.0.0.1:0".parse().expect("an address")).await.expect("a listener");
+    let base = format!("http://localhost:{}", bound.address().expect("an address").port());
+    let serving = tokio::spawn(bound.serve(shutdown.clone()));
+    let mut browser = Browser::start().await;
+
+    // Signing in leads to where one wanted to go.
+    browser.look(1280, false).await;
+    browser.open(&format!("{base}/apps/acme/shop/dev")).await;
+    browser.until("location.pathname === '/sign-in'").await;
+    browser.shoot(&shots.join("sign-in-1280-light.png"), 1280).await;
+    let fill =
+        format!("user.value = 'ada'; password.value = '{PASSWORD}'; document.querySelector('form[action=\"/sign-in\"]').requestSubmit()");
+    browser.leave_by(&fill).await;
+    assert_eq!(browser.value("location.pathname").await, "/apps/acme/shop/dev");
+    // A page that shows nothing yet comes to life with the first push, without being asked again.
+    browser.until("document.body.innerText.includes('Nothing is deployed to dev')").await;
     let (failed, commit, hold) = seed(&platform).await;
+    browser.until("document.querySelector('#ps').innerText.includes('worker.1')").await;
+    browser.until("document.querySelector('#facts').innerText.includes('3 of 4 healthy')").await;
+    browser.leave_by("document.querySelector('#more-web').click()").await;
+    browser
+        .until("document.querySelector('#ps output').innerText === '4' && document.querySelector('#ps').innerText.includes('web.4')")
+        .await;
+    assert_eq!(browser.value("location.search").await, "", "what was just done stays in the address");
+
+    let blog: AppEnv = "acme/blog/dev".parse().expect("a path");
     let pushing = {
-        let platform = platform.clone();
-        tokio::spawn(
-            async move { platform.push("dee", &"acme/blog/dev".parse().expect("a path"), &commit, "Write about the launch").await },
-        )
+        let (platform, blog) = (platform.clone(), blog.clone());
+        tokio::spawn(async move { platform.push("dee", &blog, &commit, "Write about the launch").await })
     };
     let who = platform.identity("ada").await;
     let running = loop {
-        let newest = platform.manager.builds(&who, &"acme/blog/dev".parse().expect("a path"), 1).await.expect("builds").remove(0);
+        let newest = platform.manager.builds(&who, &blog, 1).await.expect("builds").remove(0);
         if newest.state == model::BuildState::Running {
             break newest.id;
         }
         tokio::task::yield_now().await;
     };
-    let live = browser.run(&["--dump-dom".into()], &format!("/builds/{running}")).await;
-    assert!(live.contains("Successfully installed"), "the log did not come into the page: {live}");
-    let logs = browser.run(&["--dump-dom".into()], "/apps/acme/shop/dev/logs").await;
-    assert!(logs.contains("cache hit for front page") && logs.contains("log-status on"), "the live log did not come: {logs}");
-
     let pages = [
-        ("home", "/".to_owned(), (1280, 760)),
-        ("app", "/apps/acme/shop/dev".into(), (1280, 1150)),
-        ("empty", "/apps/acme/landing-page/dev".into(), (1280, 900)),
-        ("build-failed", format!("/builds/{failed}"), (1280, 900)),
-        ("build-live", format!("/builds/{running}"), (1280, 760)),
-        ("logs", "/apps/acme/shop/dev/logs".into(), (1280, 760)),
-        ("diff", "/apps/acme/shop/dev/diff?from=v4&to=v2&back=true".into(), (1280, 560)),
-        ("account", "/account".into(), (1280, 900)),
-        ("sign-in", "/sign-in".into(), (1280, 700)),
-        ("errors", "/errors".into(), (1280, 800)),
-        ("error", "/errors/SW-R101".into(), (1280, 600)),
-        ("missing", "/apps/acme/nope/dev".into(), (1280, 600)),
+        ("home", "/".to_owned()),
+        ("app", "/apps/acme/shop/dev".into()),
+        ("empty", "/apps/acme/landing-page/dev".into()),
+        ("build-failed", format!("/builds/{failed}")),
+        ("build-live", format!("/builds/{running}")),
+        ("logs", "/apps/acme/shop/dev/logs".into()),
+        ("diff", "/apps/acme/shop/dev/diff?from=v4&to=v2&back=true".into()),
+        ("account", "/account".into()),
+        ("codes", "/errors".into()),
+        ("code", "/errors/SW-R101".into()),
+        ("missing", "/apps/acme/nope/dev".into()),
     ];
-    for (name, path, size) in &pages {
-        for dark in [false, true] {
-            browser.shoot(&shots, name, path, *size, dark).await;
+    for (name, path) in &pages {
+        browser.open(&format!("{base}{path}")).await;
+        if name.contains("live") || *name == "logs" {
+            browser.until("document.querySelector('.log-status.on') && document.querySelectorAll('.log .l').length > 10").await;
         }
-    }
-    for (name, path, _) in &pages {
-        if ["home", "app", "build-failed", "logs", "sign-in", "diff", "account"].contains(name) {
-            browser.shoot(&shots, &format!("{name}-phone"), &format!("/?phone={path}"), (500, 1400), *name == "home").await;
+        for (width, dark) in [(1280, false), (1280, true), (390, false), (390, true)] {
+            browser.look(width, dark).await;
+            let over = browser.value("document.documentElement.scrollWidth - innerWidth").await;
+            assert!(over.as_i64().is_some_and(|over| over <= 0), "{name} is {over} pixels wider than a screen of {width}");
+            let theme = if dark { "dark" } else { "light" };
+            browser.shoot(&shots.join(format!("{name}-{width}-{theme}.png")), width).await;
         }
+        browser.look(1280, false).await;
     }
+
+    // A live log keeps its lines in order, its filter hides, and hostile lines stay text.
+    browser.open(&format!("{base}/apps/acme/shop/dev/logs")).await;
+    browser.until("document.querySelector('.log-status.on') && document.querySelectorAll('.log .l').length === 60").await;
+    platform.lines.coming.send(format!("web.1 \u{1b}[31m{EVIL}\u{1b}[0m")).expect("a listener");
+    browser.until("document.querySelector('.log').lastElementChild.innerText.includes('<script>alert(1)')").await;
+    assert_eq!(browser.value("document.querySelectorAll('.log script, .log img, .log svg').length").await, 0);
+    browser
+        .value(
+            "const field = document.querySelector('[data-log-filter]'); field.value = 'checkout'; field.dispatchEvent(new Event('input'))",
+        )
+        .await;
+    browser.until("document.querySelectorAll('.log .l:not([hidden])').length === 12").await;
+
+    // A build that is watched ends before one's eyes.
+    browser.open(&format!("{base}/builds/{running}")).await;
+    browser.until("document.querySelector('.log').innerText.includes('Pushing the image')").await;
     hold.notify_one();
     pushing.await.expect("no panic").expect("a release");
+    browser.until("document.querySelector('#state').innerText.includes('succeeded')").await;
+    browser
+        .until("document.querySelector('.facts').innerText.includes('v2') && document.querySelector('.log').innerText.includes('went on')")
+        .await;
+
+    // The way back shows what it changes, then does it.
+    browser.open(&format!("{base}/apps/acme/shop/dev")).await;
+    browser.leave_by("document.querySelector('[aria-label=\"Roll back to v2\"]').click()").await;
+    browser.until("document.body.innerText.includes('Go back to v2?')").await;
+    browser.leave_by("document.querySelector('form[action$=rollback]').requestSubmit()").await;
+    browser.until("document.querySelector('#releases').innerText.includes('rollback to v2')").await;
+
+    let clean = browser.said.is_empty();
+    assert!(clean, "the console of the browser is not clean: {:#?}", browser.said);
+    browser.stop().await;
+    shutdown.cancel();
+    serving.await.expect("no panic");
     Arc::into_inner(platform).expect("the last holder").stop().await;
 }

@@ -121,7 +121,7 @@ pub(crate) async fn page(State(web): State<Arc<Web>>, Visitor(who): Visitor, AtE
     let now = Utc::now();
     let app = at.app_ref();
     let domains = web.manager.domains(&who, &at).await?;
-    let events = web.manager.events(&who, &app.tenant, Some(&app), 14).await?;
+    let events = web.manager.events(&who, &app.tenant, Some(&app), 12).await?;
     let formation = web.manager.live().formation(&at).await.map_err(|error| manager::internal(&error))?;
     let current = read.releases.iter().find(|release| Some(release.number) == read.env.current);
     let page = Page {

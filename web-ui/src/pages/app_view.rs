@@ -275,8 +275,10 @@ fn detail(value: &serde_json::Value) -> String {
             (_, text) if text.is_empty() => {}
             ("release" | "to" | "failed" | "serving", text) if value.is_number() => parts.push(format!("{key} v{text}")),
             ("commit", text) => parts.push(short(&text)),
-            // Said by the link to the build, or meaningful to machines only.
+            // Said by the verb or the link to the build, or meaningful to machines only.
             ("build" | "epoch", _) => {}
+            ("cause", text) if value.is_object() => parts.push(text),
+            ("cause", _) => {}
             ("hostname", text) => parts.push(text),
             (key, text) => parts.push(format!("{key} {text}")),
         }
@@ -341,6 +343,7 @@ mod tests {
         assert_eq!(detail(&json!({ "web": 2 })), "web 2");
         assert_eq!(detail(&json!({ "hostname": "a.example" })), "a.example");
         assert_eq!(detail(&json!({ "set": ["A", "B"], "unset": [] })), "set A, B");
+        assert_eq!(detail(&json!({ "release": 4, "cause": { "cause": "config", "set": ["A"] } })), "set A, release v4");
         assert_eq!(detail(&json!(null)), "");
     }
 }

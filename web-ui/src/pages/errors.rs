@@ -23,14 +23,19 @@ struct Page {
     /// Made by `markdown`, which lets no markup through; the template marks it as safe.
     html: String,
     family: &'static str,
-    all: Vec<Item>,
+    families: Vec<Family>,
+}
+
+#[derive(Serialize)]
+struct Family {
+    name: &'static str,
+    codes: Vec<Item>,
 }
 
 #[derive(Serialize)]
 struct Item {
     code: &'static str,
     name: String,
-    family: &'static str,
 }
 
 fn documented(code: Code) -> Option<&'static str> {
@@ -71,13 +76,22 @@ fn family(code: Code) -> &'static str {
     }
 }
 
-fn all() -> Vec<Item> {
-    Code::ALL.iter().map(|code| Item { code: code.as_str(), name: name(*code), family: family(*code) }).collect()
+/// Every code by its family, in the order of the list.
+fn families() -> Vec<Family> {
+    let mut families: Vec<Family> = Vec::new();
+    for code in Code::ALL {
+        let item = Item { code: code.as_str(), name: name(*code) };
+        match families.iter_mut().find(|known| known.name == family(*code)) {
+            Some(known) => known.codes.push(item),
+            None => families.push(Family { name: family(*code), codes: vec![item] }),
+        }
+    }
+    families
 }
 
 /// Every code.
 pub(crate) async fn list(State(web): State<Arc<Web>>, caller: Caller) -> Response {
-    let page = Page { title: "Codes".into(), code: String::new(), html: String::new(), family: "", all: all() };
+    let page = Page { title: "Codes".into(), code: String::new(), html: String::new(), family: "", families: families() };
     web.pages.draw("error.html", caller.identity.as_ref(), &page)
 }
 
@@ -89,6 +103,6 @@ pub(crate) async fn page(State(web): State<Arc<Web>>, caller: Caller, Path(text)
         return Err(Problem(Trouble::new(Code::NotFound, format!("there is no code `{shown}`")).next("see all codes at /errors")));
     };
     let html = documented(code).map(markdown::html).unwrap_or_default();
-    let page = Page { title: name(code), code: code.to_string(), html, family: family(code), all: Vec::new() };
+    let page = Page { title: name(code), code: code.to_string(), html, family: family(code), families: Vec::new() };
     Ok(web.pages.draw("error.html", caller.identity.as_ref(), &page))
 }

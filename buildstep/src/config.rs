@@ -1,0 +1,45 @@
+//! `Config`: how a builder is set up.
+
+use std::path::PathBuf;
+
+use crate::limits::Limits;
+use crate::stack::Recipe;
+
+/// How a builder is set up.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The socket of the Docker Engine.
+    pub docker: String,
+    /// A folder of this machine for spools and half-made layers.
+    pub work: PathBuf,
+    /// What the stack is made from.
+    pub recipe: Recipe,
+    /// Folders with further templates.
+    pub templates: Vec<PathBuf>,
+    /// The network of builds.
+    pub network: String,
+    /// Its bridge, for firewall rules; at most 15 bytes.
+    pub bridge: String,
+    /// Its subnet.
+    pub subnet: String,
+    /// What one build may use.
+    pub limits: Limits,
+    /// A certificate bundle for builds instead of the host's own.
+    pub ca: Option<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            docker: "/var/run/docker.sock".into(),
+            work: "/var/lib/slipway/build".into(),
+            recipe: Recipe::default(),
+            templates: Vec::new(),
+            network: "slipway-build".into(),
+            bridge: "slipway-build".into(),
+            subnet: "10.213.0.0/22".into(),
+            limits: Limits::default(),
+            ca: None,
+        }
+    }
+}
