@@ -12,9 +12,9 @@ use manager::builder::{Builder, Job, Prepared, Slug};
 use manager::{Say, Source};
 use model::say;
 use model::{AppRef, Code, Digest, ImageRef, Manifest, TemplateName, Trouble};
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::caches::Caches;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::detect::{self, Verdict};
@@ -31,6 +31,7 @@ use crate::processes;
 use crate::record::{self, Record};
 use crate::registry::Registry;
 use crate::run::{BUILD_LABEL, Run, SCOPE_LABEL};
+use crate::sandbox::{SANDBOX_LABEL, Sandboxes};
 use crate::script::{self, Values};
 use crate::slug::{Content, Packed};
 use crate::source::{EntryKind, Folder, SourceTree};
@@ -38,6 +39,9 @@ use crate::spools::{self, Spools};
 use crate::stack::TITLE;
 use crate::template::{Template, TemplateError};
 use crate::user_errors;
+
+/// Which life of a builder made a container.
+const LIFE_LABEL: &str = "slipway.life";
 
 /// Why a builder could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +72,10 @@ pub struct Buildstep {
     registry: Registry,
     layers: Arc<Layers>,
     host: HostEnv,
-    caches: Mutex<HashMap<String, Arc<Mutex<()>>>>,
+    caches: Caches,
+    sandboxes: Arc<Sandboxes>,
+    /// What every container of this builder carries.
+    labels: HashMap<String, String>,
 }
 
 impl Buildstep {
@@ -89,7 +96,10 @@ impl Buildstep {
             host.clone(),
             config.network.clone(),
         ));
-        Ok(Self { config, catalog, engine, registry, layers, host, caches: Mutex::default() })
+        let labels = HashMap::from([(SCOPE_LABEL.to_owned(), config.network.clone()), (LIFE_LABEL.to_owned(), life())]);
+        let caches = Caches::new(engine.clone(), &config.network);
+        let sandboxes = Arc::new(Sandboxes::new(engine.clone(), &config.network, &config.bridge, &config.subnet, labels.clone()));
+        Ok(Self { config, catalog, engine, registry, layers, host, caches, sandboxes, labels })
     }
 
     /// The templates.
@@ -116,22 +126,29 @@ impl Buildstep {
     /// Removes what builds and layers left behind that this machine's last run did not end.
     pub async fn remove_leftovers(&self) -> Result<usize, EngineError> {
         self.layers.reap().await?;
-        let stale = self.engine.labelled(&[BUILD_LABEL.to_owned(), format!("{SCOPE_LABEL}={}", self.config.network)]).await?;
-        for (container, _) in &stale {
-            self.engine.remove(container).await?;
+        let mut removed = 0;
+        for kind in [BUILD_LABEL, SANDBOX_LABEL] {
+            let stale = self.engine.labelled(&[format!("{}={}", kind.0, kind.1), format!("{SCOPE_LABEL}={}", self.config.network)]).await?;
+            // What this life has made meanwhile is no leftover.
+            for (container, _) in stale.iter().filter(|(_, labels)| labels.get(LIFE_LABEL) != self.labels.get(LIFE_LABEL)) {
+                self.engine.remove(container).await?;
+                removed += usize::from(kind == BUILD_LABEL);
+            }
         }
         spools::reap(&self.config.work);
-        Ok(stale.len())
+        Ok(removed)
+    }
+
+    /// Removes what was kept for the next build.
+    pub async fn close(&self) {
+        if let Err(error) = self.sandboxes.close().await {
+            tracing::warn!(error = %error, "the network of builds stays until the next start");
+        }
     }
 
     /// Empties the cache of an app.
     pub async fn purge_cache(&self, app: &AppRef) -> Result<(), EngineError> {
-        for volume in self.engine.volumes(&[format!("slipway.cache={app}"), format!("{SCOPE_LABEL}={}", self.config.network)]).await? {
-            let lock = self.cache_lock(&volume).await;
-            let _free = lock.lock().await;
-            self.engine.remove_volume(&volume).await?;
-        }
-        Ok(())
+        self.caches.purge(app).await
     }
 
     /// Runs every step of a build.
@@ -292,29 +309,27 @@ impl Buildstep {
             tracing::error!(build, error = %error, "a template can not be rendered");
             Trouble::internal(build)
         })?;
-        self.engine.network(&self.config.network, &self.config.bridge, &self.config.subnet).await.map_err(engine_failed)?;
-        let cache = cache_name(&self.config.network, &app, template.name());
-        let lock = self.cache_lock(&cache).await;
-        let _alone = tokio::select! {
-            held = lock.lock() => held,
+        let cache = tokio::select! {
+            cache = self.caches.take(&app, template.name()) => cache.map_err(engine_failed)?,
             () = cancel.cancelled() => return Err(user_errors::cancelled(&app)),
         };
-        let labels = HashMap::from([
-            ("slipway.kind".to_owned(), "cache".to_owned()),
-            ("slipway.cache".to_owned(), app.to_string()),
-            (SCOPE_LABEL.to_owned(), self.config.network.clone()),
-        ]);
-        self.engine.volume(&cache, labels).await.map_err(engine_failed)?;
         let tar = job.source.tar().await.map_err(|error| user_errors::io(build, error))?;
         let root = job.manifest.root.clone().unwrap_or_default();
         let ignored = rooted(&job.source, &job.manifest)?.text(".slugignore").unwrap_or_default();
+        let labels = [
+            (BUILD_LABEL.0, BUILD_LABEL.1.to_owned()),
+            ("slipway.build", job.build.to_string()),
+            ("slipway.tenant", app.tenant.to_string()),
+            ("slipway.app", app.app.to_string()),
+        ];
         let run = Run {
             engine: &self.engine,
             id: &job.build,
             app: &app,
             image: ready.build.full(),
-            network: self.config.network.clone(),
-            cache: cache.clone(),
+            sandbox: self.sandboxes.lend(&job.build, &ready.build.full()).await.map_err(engine_failed)?,
+            labels: self.labels.clone().into_iter().chain(labels.map(|(name, value)| (name.to_owned(), value))).collect(),
+            cache: cache.volume.clone(),
             script,
             env: self.build_env(template, &job.manifest, &values.fingerprint),
             ca: self.host.ca.clone(),
@@ -322,27 +337,11 @@ impl Buildstep {
             said,
             cancel,
         };
-        let built = run.run(Intake { root, ignore: Ignore::parse(&ignored), max_bytes: limits.source }, tar, &spools.content).await;
-        self.trim_cache(&cache, limits, built.as_ref().err()).await;
+        let built = run
+            .run(Intake { root, to: "app".into(), ignore: Ignore::parse(&ignored), max_bytes: limits.source }, tar, &spools.content)
+            .await;
+        cache.give_back(limits, built.as_ref().err());
         built
-    }
-
-    /// A cache that grew over its limit, or filled the disk, starts anew.
-    async fn trim_cache(&self, cache: &str, limits: &Limits, trouble: Option<&Trouble>) {
-        let full = trouble.is_some_and(|trouble| matches!(trouble.code, Code::BuildDisk | Code::DiskFull));
-        let size = match self.engine.volume_place(cache).await {
-            Ok(Some(place)) => {
-                let enough = crate::usage::Usage { bytes: limits.cache, files: limits.files };
-                tokio::task::spawn_blocking(move || crate::usage::below(&place, enough)).await.ok().flatten().unwrap_or_default()
-            }
-            _ => crate::usage::Usage::default(),
-        };
-        if full || size.bytes > limits.cache || size.files > limits.files {
-            tracing::info!(cache, bytes = size.bytes, "the cache of an app is emptied");
-            if let Err(error) = self.engine.remove_volume(cache).await {
-                tracing::warn!(cache, error = %error, "the cache of an app could not be emptied");
-            }
-        }
     }
 
     /// Environment of a build, later ones first to lose: the host's, the template's, the repository's, the platform's.
@@ -383,10 +382,12 @@ impl Buildstep {
         self.registry.put_manifest(&repository, &digest.to_string(), composed.manifest).await?;
         Ok(ImageRef { repository, digest })
     }
+}
 
-    async fn cache_lock(&self, cache: &str) -> Arc<Mutex<()>> {
-        self.caches.lock().await.entry(cache.to_owned()).or_default().clone()
-    }
+/// A name for this life of a builder, so that what the last one left can be told from its own.
+fn life() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{}", std::process::id(), now.as_nanos())
 }
 
 /// Environment of the running slug.
@@ -398,11 +399,6 @@ fn run_env(template: &Template) -> BTreeMap<String, String> {
     ]);
     env.extend(template.spec.env.run.clone());
     env
-}
-
-/// Dots can not stand in names, so that no two apps share a cache.
-fn cache_name(scope: &str, app: &AppRef, template: &TemplateName) -> String {
-    format!("slipway-cache.{scope}.{}.{}.{template}", app.tenant, app.app)
 }
 
 /// The app's folder of a source.

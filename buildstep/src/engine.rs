@@ -87,7 +87,7 @@ pub struct ContainerSpec {
     pub workdir: String,
     /// Labels.
     pub labels: HashMap<String, String>,
-    /// The network; none for the engine's default one.
+    /// The network, or `container:<id>` for that of another container; none for the engine's default one.
     pub network: Option<String>,
     /// Named volumes by mount point.
     pub volumes: Vec<(String, String)>,
@@ -217,6 +217,8 @@ impl Engine {
             typ: Some(MountType::VOLUME),
             ..Default::default()
         });
+        // A container in the network of another one has that one's host name too.
+        let hostname = spec.network.as_deref().is_none_or(|network| !network.starts_with("container:")).then(|| "build".to_owned());
         let mut host = HostConfig {
             network_mode: spec.network,
             mounts: Some(mounts.collect()),
@@ -243,7 +245,7 @@ impl Engine {
             user: Some(spec.user).filter(|user| !user.is_empty()),
             working_dir: Some(spec.workdir).filter(|workdir| !workdir.is_empty()),
             labels: Some(spec.labels),
-            hostname: Some("build".into()),
+            hostname,
             attach_stdout: Some(true),
             attach_stderr: Some(true),
             host_config: Some(host),
@@ -281,6 +283,15 @@ impl Engine {
     /// Starts a container.
     pub async fn start(&self, container: &str) -> Result<(), EngineError> {
         self.docker.start_container(container, None).await.doing("start a container")
+    }
+
+    /// Whether a container runs.
+    pub async fn runs(&self, container: &str) -> Result<bool, EngineError> {
+        match self.docker.inspect_container(container, None).await.doing("inspect a container") {
+            Ok(facts) => Ok(facts.state.and_then(|state| state.running).unwrap_or(false)),
+            Err(error) if error.status() == Some(404) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Waits until a container has ended.

@@ -17,6 +17,8 @@ use crate::stack::UID;
 pub struct Intake {
     /// The app's folder; empty for the whole.
     pub root: String,
+    /// The folder that it becomes.
+    pub to: PathBuf,
     /// What the slug does not need.
     pub ignore: Ignore,
     /// Most bytes of files.
@@ -38,11 +40,10 @@ pub struct Taken {
 pub struct TooLarge(pub u64);
 
 impl Intake {
-    /// Copies entries from `from` to `to`.
-    pub fn copy(&self, from: impl Read, to: impl Write) -> io::Result<Taken> {
+    /// Copies entries from `from` to a tar that is being written.
+    pub fn copy(&self, from: impl Read, out: &mut Builder<impl Write>) -> io::Result<Taken> {
         let mut taken = Taken::default();
         let mut folders = HashSet::new();
-        let mut out = Builder::new(to);
         let mut archive = Archive::new(from);
         for entry in archive.entries()? {
             let mut entry = entry?;
@@ -51,11 +52,11 @@ impl Intake {
             // Folders that the tar does not name would be made by the engine, and belong to root.
             let parents: Vec<&Path> = path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()).collect();
             for parent in parents.into_iter().rev() {
-                folder(&mut out, parent, &mut folders)?;
+                folder(out, parent, &mut folders)?;
             }
             let mut header = owned(kind);
             match kind {
-                EntryType::Directory => folder(&mut out, &path, &mut folders)?,
+                EntryType::Directory => folder(out, &path, &mut folders)?,
                 EntryType::Symlink => {
                     let Some(target) = entry.link_name()?.map(|target| target.into_owned()) else { continue };
                     header.set_mode(0o777);
@@ -77,7 +78,6 @@ impl Intake {
                 _ => {}
             }
         }
-        out.into_inner()?.flush()?;
         Ok(taken)
     }
 
@@ -97,7 +97,7 @@ impl Intake {
         if below.contains(&".git") || *first == ".slipway" || self.ignore.covers(&below.join("/"), is_folder) {
             return None;
         }
-        Some(below.iter().collect())
+        Some(self.to.join(below.iter().collect::<PathBuf>()))
     }
 }
 
@@ -146,8 +146,9 @@ mod tests {
     }
 
     fn taken(intake: &Intake, entries: &[(&str, EntryType, &str)]) -> Vec<(String, u32, u64)> {
-        let mut out = Vec::new();
+        let mut out = Builder::new(Vec::new());
         intake.copy(source(entries).as_slice(), &mut out).expect("it copies");
+        let out = out.into_inner().expect("memory takes all");
         let mut archive = Archive::new(out.as_slice());
         let read = |entry: tar::Entry<'_, &[u8]>| {
             (
@@ -177,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_sub_folder_becomes_the_app() {
-        let intake = Intake { root: "backend".into(), ignore: Ignore::parse("*.psd"), max_bytes: 100 };
+        let intake = Intake { root: "backend".into(), to: "app".into(), ignore: Ignore::parse("*.psd"), max_bytes: 100 };
         let entries = [
             ("backend/", EntryType::Directory, ""),
             ("backend/go.mod", EntryType::Regular, "x"),
@@ -188,13 +189,14 @@ mod tests {
             ("README", EntryType::Regular, "x"),
         ];
         let names: Vec<_> = taken(&intake, &entries).into_iter().map(|(name, ..)| name).collect();
-        assert_eq!(names, ["go.mod", "link", "cmd", "cmd/web", "cmd/web/main.go"]);
+        assert_eq!(names, ["app", "app/go.mod", "app/link", "app/cmd", "app/cmd/web", "app/cmd/web/main.go"]);
     }
 
     #[test]
     fn a_source_over_the_limit_is_refused() {
         let intake = Intake { max_bytes: 3, ..Intake::default() };
-        let error = intake.copy(source(&[("a", EntryType::Regular, "1234")]).as_slice(), io::sink()).expect_err("too large");
+        let error =
+            intake.copy(source(&[("a", EntryType::Regular, "1234")]).as_slice(), &mut Builder::new(io::sink())).expect_err("too large");
         assert!(error.get_ref().is_some_and(|inner| inner.is::<TooLarge>()));
     }
 }

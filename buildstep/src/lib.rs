@@ -7,6 +7,7 @@
 mod apt;
 mod bootstrap;
 mod buildstep;
+mod caches;
 pub mod catalog;
 mod config;
 pub mod detect;
@@ -25,6 +26,7 @@ mod processes;
 mod record;
 mod registry;
 mod run;
+mod sandbox;
 mod sanitize;
 mod script;
 mod slug;

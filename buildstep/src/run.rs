@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::{ContainerSpec, Ended, Engine, EngineError, Output, Places, Walls};
 use crate::intake::{Intake, TooLarge};
 use crate::limits::Limits;
+use crate::sandbox::Sandbox;
 use crate::sanitize::Transcript;
 use crate::slug::Content;
 use crate::stack::UID;
@@ -26,11 +27,13 @@ use crate::usage::{self, Usage};
 use crate::user_errors::{self, Hit};
 
 /// Every container that runs a build carries it.
-pub const BUILD_LABEL: &str = "slipway.kind=build";
+pub const BUILD_LABEL: (&str, &str) = ("slipway.kind", "build");
 /// Whose platform a container or volume belongs to: several may share one engine. The value is the name of the build network.
 pub const SCOPE_LABEL: &str = "slipway.scope";
 /// Where the script lies in a build.
 const SCRIPT: &str = "slipway/build.sh";
+/// Where the host's certificates lie in a build, as [`crate::hostenv`] names them to tools.
+const CERTIFICATES: &str = "etc/slipway/ca.crt";
 /// Lines kept as evidence.
 const EVIDENCE: usize = 20;
 /// How long a killed container may take to end its output.
@@ -47,7 +50,9 @@ pub struct Run<'a> {
     /// The image to run in.
     pub image: String,
     /// The network to run in.
-    pub network: String,
+    pub sandbox: Sandbox,
+    /// What every container of this builder carries.
+    pub labels: HashMap<String, String>,
     /// The cache, a volume.
     pub cache: String,
     /// The rendered script.
@@ -100,8 +105,9 @@ impl Run<'_> {
         let container = self.engine.create(self.spec()).await.map_err(|error| self.engine_failed(error))?;
         let guard = Guard { engine: self.engine.clone(), container: Some(container.clone()) };
         let result = self.inside(&container, intake, source, spool).await;
-        if let Err(error) = guard.remove().await {
-            tracing::warn!(build = %self.id, error = %error, "a build container stays until the next start");
+        match guard.remove().await {
+            Ok(()) => self.sandbox.give_back(),
+            Err(error) => tracing::warn!(build = %self.id, error = %error, "a build container stays until the next start"),
         }
         result
     }
@@ -114,14 +120,8 @@ impl Run<'_> {
             env: self.env.clone(),
             user: format!("{UID}:{UID}"),
             workdir: "/app".into(),
-            labels: HashMap::from([
-                ("slipway.kind".to_owned(), "build".to_owned()),
-                (SCOPE_LABEL.to_owned(), self.network.clone()),
-                ("slipway.build".to_owned(), self.id.to_string()),
-                ("slipway.tenant".to_owned(), self.app.tenant.to_string()),
-                ("slipway.app".to_owned(), self.app.app.to_string()),
-            ]),
-            network: Some(self.network.clone()),
+            labels: self.labels.clone(),
+            network: Some(self.sandbox.mode()),
             volumes: vec![("/cache".into(), self.cache.clone())],
             walls: Some(Walls {
                 memory: self.limits.memory,
@@ -134,12 +134,7 @@ impl Run<'_> {
 
     async fn inside(&self, container: &str, intake: Intake, source: TarStream, spool: &Path) -> Result<Content, Trouble> {
         let deadline = Instant::now() + self.limits.time;
-        let mut files: Vec<(&str, &[u8], u32)> = vec![(SCRIPT, self.script.as_bytes(), 0o755)];
-        if let Some(ca) = &self.ca {
-            files.push(("etc/slipway/ca.crt", ca, 0o644));
-        }
-        self.engine.upload(container, "/", upload::files(&files)).await.map_err(|error| self.engine_failed(error))?;
-        self.send_source(container, intake, source).await?;
+        self.send(container, intake, source).await?;
         let outcome = self.script(container, deadline).await?;
         if outcome.code != 0 {
             return Err(self.failed(outcome));
@@ -147,11 +142,14 @@ impl Run<'_> {
         self.fetch(container, spool).await
     }
 
-    async fn send_source(&self, container: &str, intake: Intake, source: TarStream) -> Result<(), Trouble> {
+    /// The script, the host's certificates and the source.
+    async fn send(&self, container: &str, intake: Intake, source: TarStream) -> Result<(), Trouble> {
         let limit = intake.max_bytes;
-        let (tar, copying) = upload::source(intake, source);
+        let mut own: Vec<upload::Own> = vec![(SCRIPT, self.script.clone().into_bytes(), 0o755)];
+        own.extend(self.ca.clone().map(|ca| (CERTIFICATES, ca, 0o644)));
+        let (tar, copying) = upload::source(own, intake, source);
         let sending = async {
-            let sent = self.engine.upload(container, "/app", tar).await;
+            let sent = self.engine.upload(container, "/", tar).await;
             let taken = copying.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
             match taken {
                 Err(error) if error.get_ref().is_some_and(|inner| inner.is::<TooLarge>()) => {

@@ -183,6 +183,7 @@ async fn roles(config: &Config, begun: Instant, records: Records, keyring: Arc<K
     let git = gitreceive::Server::bind(parts::git_config(config)?, desk)
         .await
         .with_context(|| format!("could not listen on {} for git", config.ssh.listen))?;
+    let closing = builder.clone();
     let parts = estate::Parts { repositories: git.repositories(), registry: images, builder, logs };
     manager.set_estate(Arc::new(parts));
     let stop = front.clone();
@@ -207,6 +208,7 @@ async fn roles(config: &Config, begun: Instant, records: Records, keyring: Arc<K
     finish(&mut fronts, Duration::from_secs(45)).await;
     back.cancel();
     finish(&mut backs, Duration::from_secs(20)).await;
+    closing.close().await;
     ended
 }
 

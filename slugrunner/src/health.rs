@@ -99,6 +99,8 @@ impl Gate {
             (true, _) if self.in_row == 0 => interval,
             // A failure is looked at again soon, in whatever interval its owner chose.
             (true, _) | (false, true) => interval.min(Duration::from_secs(1)),
+            // Somebody waits for the first answer, and asking costs next to nothing.
+            (false, false) if age < Duration::from_secs(2) => Duration::from_millis(20),
             (false, false) if age < Duration::from_secs(5) => Duration::from_millis(100),
             (false, false) => Duration::from_millis(250),
         };
@@ -181,7 +183,7 @@ mod tests {
     fn the_gate_opens_once_closes_after_failures_and_gives_up_in_time() {
         let mut gate = Gate::new(HealthCheck { start_s: 60, failures: 3, interval_s: 10, timeout_s: 5, probe: Probe::Tcp });
         let s = Duration::from_secs;
-        assert_eq!(gate.pause(s(0)), Duration::from_millis(100));
+        assert_eq!([0, 2, 5].map(|age| gate.pause(s(age)).as_millis()), [20, 100, 250]);
         assert_eq!([gate.step(s(1), false), gate.step(s(59), false)], [Turn::Same; 2]);
         assert_eq!(gate.clone().step(s(60), false), Turn::GiveUp);
         assert_eq!([gate.step(s(60), true), gate.step(s(61), true)], [Turn::Healthy, Turn::Same]);
