@@ -7,6 +7,7 @@
 pub mod app_env;
 pub mod assignment;
 pub mod build;
+pub mod clean;
 pub mod code;
 pub mod digest;
 pub mod event;

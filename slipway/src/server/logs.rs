@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt;
 use model::{AppEnv, ProcessName};
-use slugrunner::{Filter, LogStore};
+use slugrunner::{Filter, Line, LogStore};
 use web_ui::{LogStream, Logs};
 
 /// Over the supervisor's log store.
@@ -12,16 +12,36 @@ fn filter(process: Option<&ProcessName>) -> Filter {
     Filter { process: process.cloned(), ..Filter::default() }
 }
 
+/// A line as it is shown: what an app prints reaches the terminals of people, so of its sequences only colours stay. A return
+/// in it writes over the app's own words, never over who said them.
+fn shown(line: Line) -> String {
+    let text = model::clean::line(&line.text);
+    Line { text, ..line }.to_string()
+}
+
 #[async_trait::async_trait]
 impl Logs for InstanceLogs {
     async fn tail(&self, app: &AppEnv, n: usize, process: Option<&ProcessName>) -> Vec<String> {
         let (store, app, filter) = (self.0.clone(), app.clone(), filter(process));
         // Files are read.
         let lines = tokio::task::spawn_blocking(move || store.tail(&app, n, &filter)).await.unwrap_or_default();
-        lines.iter().map(ToString::to_string).collect()
+        lines.into_iter().map(shown).collect()
     }
 
     fn follow(&self, app: &AppEnv, process: Option<&ProcessName>) -> LogStream {
-        self.0.follow(app, 0, filter(process)).map(|line| line.to_string()).boxed()
+        self.0.follow(app, 0, filter(process)).map(shown).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_does_not_steer_the_terminal_of_its_reader() {
+        let at = chrono::DateTime::UNIX_EPOCH;
+        let source = slugrunner::logs::Source::Process { process: ProcessName::web(), ordinal: 1 };
+        let line = Line { at, source, text: "\x1b]0;owned\x07a\x08\u{9b}2J\x1b[31mred".into() };
+        assert_eq!(shown(line), "1970-01-01T00:00:00.000Z web.1 a2J\x1b[31mred\x1b[0m");
     }
 }
