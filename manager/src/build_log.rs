@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -45,8 +46,10 @@ impl BuildLogs {
 
     /// Opens the log of a build; a listener hears every line too.
     pub(crate) fn open(&self, id: &BuildId, listener: Arc<dyn Say>) -> std::io::Result<BuildLog> {
+        // A log may show what an app holds: it is for whoever the manager lets read it, not for other users of the host.
         std::fs::create_dir_all(&self.dir)?;
-        let file = File::options().create(true).append(true).open(self.path(id))?;
+        std::fs::set_permissions(&self.dir, std::fs::Permissions::from_mode(0o700))?;
+        let file = File::options().create(true).append(true).mode(0o600).open(self.path(id))?;
         let written = file.metadata()?.len();
         let (length, receiver) = watch::channel(written);
         self.open.lock().expect("no holder panics").insert(id.clone(), receiver);
@@ -146,5 +149,20 @@ impl BuildLog {
         let listener = self.listener.lock().expect("no holder panics").take();
         self.line(line);
         *self.listener.lock().expect("no holder panics") = listener;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_are_not_for_other_users_of_the_host() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let logs = BuildLogs::new(dir.path().join("builds"));
+        let id = BuildId::parse("b-0123456789").expect("an id");
+        drop(logs.open(&id, Arc::new(crate::say::Nobody)).expect("a log"));
+        let mode = |path: &std::path::Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+        assert_eq!((mode(&logs.dir), mode(&logs.path(&id))), (0o700, 0o600));
     }
 }

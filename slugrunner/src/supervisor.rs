@@ -4,6 +4,7 @@
 //! notes. Its own end touches no container: the next life adopts them.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -70,6 +71,10 @@ impl Supervisor {
         for path in [config.data_dir.join("logs"), config.data_dir.join("cursors")] {
             std::fs::create_dir_all(&path).map_err(|source| SupervisorError::Directory { path, source })?;
         }
+        // Logs and orders are for the platform: other users of the host see nothing of it.
+        let private = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(&config.data_dir, private)
+            .map_err(|source| SupervisorError::Directory { path: config.data_dir.clone(), source })?;
         let logs = LogStore::new(config.data_dir.join("logs"), Limits::default());
         let addresses = Addresses::new(config.network.subnet);
         let kit = Kit { config: Arc::new(config), keyring, runtime, addresses, is_safe: Arc::default() };

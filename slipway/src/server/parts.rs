@@ -116,6 +116,14 @@ pub fn bridge(network: &str) -> String {
     network.chars().take(15).collect()
 }
 
+/// A file for appending that only its owner may read; one from before is taken from the others.
+fn private_log(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let log = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    log.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    Ok(log)
+}
+
 /// The router.
 pub fn router(config: &Config) -> Result<router::Router> {
     let settings = router::Config {
@@ -125,8 +133,7 @@ pub fn router(config: &Config) -> Result<router::Router> {
         ..router::Config::default()
     };
     let path = config.data("access.log");
-    let log =
-        std::fs::OpenOptions::new().create(true).append(true).open(&path).with_context(|| format!("could not open {}", path.display()))?;
+    let log = private_log(&path).with_context(|| format!("could not open {}", path.display()))?;
     router::Router::bind(settings, Some(Box::new(log))).with_context(|| format!("could not listen on {} for apps", config.router.listen))
 }
 
@@ -211,4 +218,21 @@ pub async fn supervisor(
     settings.allow = allowed(config).await;
     let runtime = slugrunner::DockerRuntime::connect().await.context("Docker can not be reached")?;
     slugrunner::Supervisor::new(settings, live, keyring, Arc::new(runtime)).context("the supervisor could not start")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_taken_from_other_users_of_the_host() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("access.log");
+        std::fs::write(&path, "before\n").expect("a file from before");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("its owner");
+        drop(private_log(&path).expect("a log"));
+        assert_eq!(std::fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_to_string(&path).expect("text"), "before\n");
+    }
 }
