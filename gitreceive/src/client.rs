@@ -102,14 +102,14 @@ impl Client {
         };
     }
 
-    /// Says why a command is not run, and ends the channel. A git client also gets the line that it knows as an error.
+    /// Says why a command is not run, and ends the channel. A git client gets the whole of it as the error that it knows and
+    /// nothing beside: the two streams of ssh have no common order.
     pub(crate) async fn refuse(&self, trouble: &Trouble, for_git: bool) {
-        let told = self.send(To::Stderr, block(trouble)).await;
-        if told.is_ok() && for_git {
-            let text = format!("ERR {}", user_errors::short(trouble));
-            let packet = format!("{:04x}{text}", text.len() + 4);
-            let _ = self.send(To::Stdout, packet.into()).await;
-        }
+        // A client that is gone reads no complaints.
+        let _ = match for_git {
+            true => self.send(To::Stdout, user_errors::packet(trouble).into()).await,
+            false => self.send(To::Stderr, block(trouble)).await,
+        };
         self.exit(1).await;
     }
 }

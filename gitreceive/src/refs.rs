@@ -131,7 +131,7 @@ pub fn judge(updates: &[RefUpdate], deploys: Option<&BranchName>, to: &AppEnv) -
             format!("{} refs were pushed at once; a push to {to} deploys one branch", updates.len()),
         )
         .evidence_lines(names)
-        .next(format!("git push {flag}{remote} {main}")));
+        .next(format!("git push {flag}{remote} {}", quoted(main))));
     };
     let Some(branch) = update.name.strip_prefix("refs/heads/") else {
         let kind = if update.name.starts_with("refs/tags/") { "a tag" } else { "not a branch" };
@@ -144,28 +144,37 @@ pub fn judge(updates: &[RefUpdate], deploys: Option<&BranchName>, to: &AppEnv) -
             Some(deploys) if deploys.as_str() == branch => format!("`{branch}` is the deploy branch of {to} and can not be deleted"),
             _ => format!("`{}` is not stored here, so there is nothing to delete", shown(branch)),
         };
-        return Err(Trouble::new(Code::RefDeleted, what)
-            .why("The app and its releases are as before.")
-            .next(format!("to remove the app: slipway apps:destroy {} --confirm <name>", to.app_ref())));
+        return Err(Trouble::new(Code::RefDeleted, what).why("The app and its releases are as before.").next(format!(
+            "to remove the app: slipway apps:destroy {} --confirm {}",
+            to.app_ref(),
+            to.app
+        )));
     };
     let Some(branch) = BranchName::new(branch) else {
         return Err(Trouble::new(Code::WrongBranch, format!("`{}` can not be a deploy branch", shown(branch)))
             .why("Its name is too long, or it holds characters that can not stand in a URL.")
-            .next(format!("git push {remote} HEAD:{main}")));
+            .next(format!("git push {remote} {}", quoted(&format!("HEAD:{main}")))));
     };
     match deploys {
         Some(deploys) if *deploys != branch => Err(Trouble::new(Code::WrongBranch, format!("`{branch}` is not the deploy branch of {to}"))
             .why(format!("{to} deploys `{deploys}`. Nothing was built, and nothing was changed."))
-            .next(format!("git push {remote} {branch}:{deploys}"))),
+            // Which branch of the clone it was is not known here: `main:feature` looks like `feature`.
+            .next(format!("git push {remote} {}   # deploys what is checked out", quoted(&format!("HEAD:{deploys}"))))),
         _ => Ok(Change { branch, old: update.old.clone(), new: new.clone() }),
     }
 }
 
 fn deploy_tag(name: &str, remote: &str, main: &str) -> String {
     match name.strip_prefix("refs/tags/").and_then(BranchName::new) {
-        Some(tag) => format!("to deploy it: git push {remote} {tag}^{{}}:{main}"),
-        None => format!("git push {remote} {main}"),
+        Some(tag) => format!("to deploy it: git push {remote} {}", quoted(&format!("{tag}^{{}}:{main}"))),
+        None => format!("git push {remote} {}", quoted(main)),
     }
+}
+
+/// A word of a command that people copy into their shell: names come from whoever pushes, and may hold what a shell obeys.
+fn quoted(word: &str) -> String {
+    let plain = word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:@+^{}".contains(&b));
+    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// A name for a sentence: short, and nothing that a terminal obeys.
@@ -206,7 +215,11 @@ mod tests {
         let (code, what, next) = refused(&[update(ZERO, A, "refs/heads/feature/x")], Some("trunk"));
         assert_eq!(code, Code::WrongBranch);
         assert_eq!(what, "`feature/x` is not the deploy branch of acme/shop/dev");
-        assert_eq!(next, ["git push paas-dev feature/x:trunk"]);
+        assert_eq!(next, ["git push paas-dev HEAD:trunk   # deploys what is checked out"]);
+        let (.., next) = refused(&[update(ZERO, A, "refs/heads/main")], Some("$(id)"));
+        assert_eq!(next, ["git push paas-dev 'HEAD:$(id)'   # deploys what is checked out"]);
+        let (.., next) = refused(&[update(ZERO, A, "refs/tags/a'b")], Some("main"));
+        assert_eq!(next, [r"to deploy it: git push paas-dev 'a'\''b^{}:main'"]);
     }
 
     #[test]
@@ -215,6 +228,8 @@ mod tests {
         assert_eq!((code, next), (Code::NotABranch, vec!["to deploy it: git push paas-dev v1^{}:main".to_owned()]));
         let (code, ..) = refused(&[update(ZERO, A, "refs/notes/commits")], None);
         assert_eq!(code, Code::NotABranch);
+        let (.., next) = refused(&[update(A, ZERO, "refs/heads/main")], Some("main"));
+        assert_eq!(next, ["to remove the app: slipway apps:destroy acme/shop --confirm shop"]);
         let (code, what, _) = refused(&[update(A, ZERO, "refs/heads/main")], Some("main"));
         assert_eq!((code, what.as_str()), (Code::RefDeleted, "`main` is the deploy branch of acme/shop/dev and can not be deleted"));
         let (code, ..) = refused(&[update(A, ZERO, "refs/heads/other")], Some("main"));

@@ -102,9 +102,14 @@ impl Channel {
             }
             Ok(ExecLine::Git { service, path }) => Start::Git { service, path, protocol: self.protocol },
             Ok(ExecLine::Verb(words)) => Start::Verb { words, terminal: self.terminal.take() },
-            Err(error) => Start::Refusal { trouble: user_errors::exec_line(&error), for_git: line.starts_with(b"git") },
+            Err(error) => Start::Refusal { trouble: user_errors::exec_line(&error), for_git: is_gits(line) },
         }
     }
+}
+
+/// Whether a line that is not understood comes from a git client, which shows only errors in its own form.
+fn is_gits(line: &[u8]) -> bool {
+    line.starts_with(b"git-receive-pack ") || line.starts_with(b"git-upload-pack ") || line.starts_with(b"git-upload-archive ")
 }
 
 /// The protocol versions of git; nothing else may travel into its environment.

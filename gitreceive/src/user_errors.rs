@@ -61,7 +61,13 @@ pub(crate) fn too_slow(app: &AppEnv) -> Trouble {
     Trouble::new(Code::ClientTimeout, format!("the push to {app} did not arrive in time")).why("Nothing was changed.").next("push again")
 }
 
-/// What git prints after `fatal: remote error: `.
-pub(crate) fn short(trouble: &Trouble) -> String {
-    format!("{} [{}]", trouble.what, trouble.code)
+/// A failure as git's own error packet: git prints `fatal: remote error: ` before it. Git keeps line ends, and cuts at 4 kB.
+pub(crate) fn packet(trouble: &Trouble) -> String {
+    let mut text = format!("ERR {} [{}]", trouble.what, trouble.code);
+    for line in model::say::trouble(trouble).iter().skip(1) {
+        text.push('\n');
+        text.push_str(line);
+    }
+    text.truncate(text.floor_char_boundary(4_000));
+    format!("{:04x}{text}", text.len() + 4)
 }

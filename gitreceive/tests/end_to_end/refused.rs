@@ -107,6 +107,7 @@ fn other_peoples_apps_look_like_none() {
     assert_eq!(lines(mine.replace("shop", "X")), lines(none.replace("nosuch", "X")));
     assert!(mine.contains("there is no app acme/shop/dev that you may know of [SW-A404]"), "{mine}");
     assert!(mine.contains("fatal: remote error: there is no app"), "{mine}");
+    assert_eq!(mine.matches("[SW-A404]").count(), 1, "it is said once: {mine}");
     let (_, fetched) = run(house.git_as("bob", &at, &["fetch", "paas-dev"]));
     assert!(fetched.contains("[SW-A404]"), "{fetched}");
 }
