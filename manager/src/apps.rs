@@ -47,6 +47,9 @@ impl Manager {
             None => self.default_team(who, &app.tenant).await?,
         };
         self.allow(who, Verb::AppsCreate, &Object::App(app.clone(), team.clone())).await?;
+        if !self.records.teams(&app.tenant).await.or_internal()?.iter().any(|known| known.name == team) {
+            return Err(crate::events::unknown_team(&app.tenant, &team));
+        }
         let now = Utc::now();
         let mut change = self.records.change().await.or_internal()?;
         if let Err(error) = change.add_app(app, &team, now).await {

@@ -19,6 +19,9 @@ impl Manager {
     /// Adds a host name. Names under the platform's own domain are the platform's to give.
     pub async fn add_domain(&self, who: &Identity, app: &AppEnv, hostname: &Hostname) -> Result<(), Trouble> {
         self.reach_env(who, Verb::DomainsAdd, app).await?;
+        if self.records.hostnames_of(app).await.or_internal()?.iter().any(|taken| taken.hostname == *hostname) {
+            return Err(Trouble::new(Code::NameTaken, format!("{hostname} leads to {app} already")).why("Nothing was changed."));
+        }
         if hostname.is_within(&self.settings.domain) {
             return Err(Trouble::new(Code::NameTaken, format!("{hostname} belongs to the platform"))
                 .why(format!("Names under {} are given to apps by the platform.", self.settings.domain)));
@@ -41,6 +44,10 @@ impl Manager {
     /// Gives up an added host name.
     pub async fn remove_domain(&self, who: &Identity, app: &AppEnv, hostname: &Hostname) -> Result<(), Trouble> {
         self.reach_env(who, Verb::DomainsRemove, app).await?;
+        if self.records.hostnames_of(app).await.or_internal()?.iter().any(|taken| taken.hostname == *hostname && taken.platform) {
+            return Err(Trouble::new(Code::InUse, format!("{hostname} is given to {app} by the platform and stays as long as the app"))
+                .why("Only added host names can be removed. Nothing was changed."));
+        }
         let mut change = self.records.change().await.or_internal()?;
         if !change.give_up_hostname(hostname, app).await.or_internal()? {
             return Err(Trouble::new(Code::NotFound, format!("{app} has no added domain {hostname}")).next(format!(

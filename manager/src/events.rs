@@ -1,8 +1,8 @@
 //! The choke point: `allow` asks the authorizer and records a denial, `record` appends what was done to the same transaction.
 
-use model::{AppEnv, AppRef, Code, Event, EventId, Outcome, TenantName, Trouble};
+use model::{AppEnv, AppRef, Code, Event, EventId, Outcome, TeamName, TenantName, Trouble};
 use serde_json::Value;
-use store::records::{App, Change, EventFilter};
+use store::records::{App, Change, EventFilter, Role};
 
 use crate::authorize::{Decision, Object, Verb, authorize};
 use crate::identity::Identity;
@@ -20,13 +20,16 @@ impl Manager {
         change.add_event(&event).await.or_internal()?;
         change.commit().await.or_internal()?;
         Err(match decision {
-            Decision::Hide => hidden(object),
+            Decision::Hide => hidden(who, verb, object),
             _ => Trouble::new(Code::NotAllowed, format!("you may not do `{}` to {}", verb.name(), describe(object)))
                 .why(match verb.need() {
                     crate::authorize::Need::Role(role) => format!("It takes the role `{}` or a higher one.", role.as_str()),
                     _ => "It takes the rights of the platform's operator.".into(),
                 })
-                .next("ask an owner of the team"),
+                .next(match verb.need() {
+                    crate::authorize::Need::Role(_) => "ask an owner of the team",
+                    _ => "ask the operator of this platform",
+                }),
         })
     }
 
@@ -61,7 +64,10 @@ impl Manager {
     /// Finds an app that `who` may do `verb` to.
     pub(crate) async fn reach(&self, who: &Identity, verb: Verb, app: &AppRef) -> Result<App, Trouble> {
         let Some(found) = self.records.app(app).await.or_internal()? else {
-            return Err(unknown_app(app));
+            if who.is_super && self.records.tenant(&app.tenant).await.or_internal()?.is_none() {
+                return Err(missing_app(app).why(format!("There is no tenant `{}` either.", app.tenant)).next("slipway tenants"));
+            }
+            return Err(unreachable_app(who, verb, app));
         };
         self.allow(who, verb, &Object::App(app.clone(), found.team.clone())).await?;
         Ok(found)
@@ -107,9 +113,13 @@ fn describe(object: &Object) -> String {
 }
 
 /// The same words for what does not exist and for what may not be known.
-fn hidden(object: &Object) -> Trouble {
+fn hidden(who: &Identity, verb: Verb, object: &Object) -> Trouble {
     match object {
-        Object::App(app, _) => unknown_app(app),
+        Object::App(app, team) if verb == Verb::AppsCreate => match who.role_in_tenant(&app.tenant) {
+            Some(_) => unknown_team(&app.tenant, team),
+            None => unknown_tenant(&app.tenant),
+        },
+        Object::App(app, _) => unreachable_app(who, verb, app),
         Object::Tenant(tenant) => unknown_tenant(tenant),
         other => Trouble::new(Code::NotFound, format!("there is no {} that you may know of", describe(other))),
     }
@@ -119,9 +129,26 @@ pub(crate) fn unknown_tenant(tenant: &TenantName) -> Trouble {
     Trouble::new(Code::NotFound, format!("there is no tenant `{tenant}`")).next("slipway whoami")
 }
 
-pub(crate) fn unknown_app(app: &AppRef) -> Trouble {
+pub(crate) fn unknown_team(tenant: &TenantName, team: &TeamName) -> Trouble {
+    Trouble::new(Code::NotFound, format!("{tenant} has no team `{team}`"))
+        .why("Or you are not a member of it.")
+        .next("slipway whoami")
+        .next(format!("slipway teams:create {tenant} {team}   # as an owner"))
+}
+
+fn missing_app(app: &AppRef) -> Trouble {
     Trouble::new(Code::UnknownApp, format!("there is no app {app}"))
-        .why("Or you are not a member of its team.")
-        .next(format!("slipway apps:create {app}"))
-        .next("slipway apps")
+}
+
+/// An app that is gone in the middle of what is done to it.
+pub(crate) fn unknown_app(app: &AppRef) -> Trouble {
+    missing_app(app).why("Or you are not a member of its team.").next("slipway apps")
+}
+
+/// An app that is not there for somebody. It must read alike whether the app exists or not. Making it is advised only to
+/// whoever may, and not to whoever wants it gone.
+fn unreachable_app(who: &Identity, verb: Verb, app: &AppRef) -> Trouble {
+    let may_make = who.is_super || who.role_in_tenant(&app.tenant).is_some_and(|role| role >= Role::Deployer);
+    let trouble = unknown_app(app);
+    if may_make && verb != Verb::AppsDestroy { trouble.next(format!("slipway apps:create {app}   # makes it")) } else { trouble }
 }

@@ -87,6 +87,7 @@ impl Manager {
     /// The keys of a user.
     pub async fn keys(&self, who: &Identity, user: &UserName) -> Result<Vec<SshKey>, Trouble> {
         self.allow(who, Verb::KeysList, &Object::User(user.clone())).await?;
+        self.known_user(user).await?;
         self.records.keys_of(user).await.or_internal()
     }
 

@@ -83,7 +83,8 @@ impl SignIns {
         if let Err(wait) = taken {
             return Err(Trouble::new(Code::TooManyTries, "too many wrong tries to sign in")
                 .why(format!("Tries from your address are refused for another {} s.", wait.as_secs() + 1))
-                .next("wait, then try again; an operator can set a new password"));
+                .next("wait, then try again")
+                .next("if the password is lost, an operator sets a new one: slipway users:password <name>   # the wait stays"));
         }
         Ok(self.at_once.acquire().await.expect("the semaphore is never closed"))
     }
