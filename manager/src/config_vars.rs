@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::manifest::is_variable;
+use model::manifest::{is_platforms, is_variable};
 use model::{AppEnv, Code, ReleaseNumber, Trouble, release::Cause};
 use serde_json::json;
 
@@ -12,8 +12,15 @@ use crate::{Manager, OrInternal};
 
 /// Largest config of an app in bytes, names and values.
 const MAX_CONFIG: usize = 64 * 1024;
-/// What the platform sets itself.
-const RESERVED: [&str; 3] = ["PORT", "HTTP_PORT", "HOME"];
+
+/// What came of a change of config.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConfigDone {
+    /// Whether anything is other than before.
+    pub changed: bool,
+    /// The release of it; none when nothing runs yet or nothing changed.
+    pub release: Option<ReleaseNumber>,
+}
 
 impl Manager {
     /// The names of the config keys.
@@ -31,14 +38,14 @@ impl Manager {
         self.open_config(&env)
     }
 
-    /// Sets and removes keys in one step. Gives the release that came of it; none when nothing runs yet or nothing changed.
+    /// Sets and removes keys in one step.
     pub async fn set_config(
         &self,
         who: &Identity,
         app: &AppEnv,
         set: BTreeMap<String, String>,
         unset: Vec<String>,
-    ) -> Result<Option<ReleaseNumber>, Trouble> {
+    ) -> Result<ConfigDone, Trouble> {
         self.reach(who, Verb::ConfigSet, &app.app_ref()).await?;
         for key in set.keys().chain(&unset) {
             check_key(key)?;
@@ -57,12 +64,13 @@ impl Manager {
         }
         config.extend(set.clone());
         if config == before {
-            return Ok(None);
+            return Ok(ConfigDone { changed: false, release: None });
         }
         let size: usize = config.iter().map(|(key, value)| key.len() + value.len()).sum();
         if size > MAX_CONFIG {
             return Err(Trouble::new(Code::BadRequest, format!("the config of {app} would be {size} bytes"))
-                .why(format!("At most {MAX_CONFIG} bytes are kept.")));
+                .why(format!("At most {} KiB ({MAX_CONFIG} bytes) are kept, names and values of all keys together.", MAX_CONFIG / 1024))
+                .next("put large values into files of the repository, or fetch them when the app starts"));
         }
         let cause = Cause::Config { set: set.keys().cloned().collect(), unset: unset.clone() };
         let mut change = self.records.change().await.or_internal()?;
@@ -77,13 +85,16 @@ impl Manager {
         change.save_env(&locked).await.or_internal()?;
         self.record(&mut change, who, Verb::ConfigSet, Some(&app.tenant), app.to_string(), json!(cause)).await?;
         change.commit().await.or_internal()?;
-        let Some(current) = locked.current else { return Ok(None) };
-        let Some(base) = self.records.release(app, current).await.or_internal()? else { return Ok(None) };
+        let base = match locked.current {
+            Some(current) => self.records.release(app, current).await.or_internal()?,
+            None => None,
+        };
+        let Some(base) = base else { return Ok(ConfigDone { changed: true, release: None }) };
         // What app.yaml set stays, unless a key goes over it.
         let mut whole = self.keyring.open_map(&app.to_string(), &base.spec.config).or_internal()?;
         whole.retain(|key, _| !before.contains_key(key));
         whole.extend(config);
-        self.release_again(who, app, base, cause, Some(whole)).await.map(Some)
+        self.release_again(who, app, base, cause, Some(whole)).await.map(|number| ConfigDone { changed: true, release: Some(number) })
     }
 }
 
@@ -92,7 +103,7 @@ fn check_key(key: &str) -> Result<(), Trouble> {
         return Err(Trouble::new(Code::BadName, format!("`{}` is not a config key", key.escape_debug()))
             .why("Letters, digits and underscores are allowed, not starting with a digit."));
     }
-    if RESERVED.contains(&key) || key.starts_with("SLIPWAY_") {
+    if is_platforms(key) {
         return Err(Trouble::new(Code::BadName, format!("`{key}` is set by the platform")).next("choose another name"));
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{AppEnv, Code, ProcessName, Trouble};
+use model::{AppEnv, Code, ProcessName, RunSpec, Trouble};
 use serde_json::json;
 
 use crate::authorize::Verb;
@@ -30,12 +30,8 @@ impl Manager {
                 return Err(Trouble::new(Code::BadRequest, format!("{count} instances of `{process}` are too many"))
                     .why(format!("At most {MAX_COUNT} are allowed.")));
             }
-            if let Some(spec) = &spec
-                && !spec.processes.contains_key(process)
-            {
-                let known: Vec<String> = spec.processes.keys().map(ToString::to_string).collect();
-                return Err(Trouble::new(Code::BadRequest, format!("{app} has no process type `{process}`"))
-                    .why(format!("It has {}.", known.join(", "))));
+            if let Some(spec) = &spec {
+                check_process(app, spec, process)?;
             }
         }
         let mut change = self.records.change().await.or_internal()?;
@@ -48,6 +44,16 @@ impl Manager {
         change.commit().await.or_internal()?;
         self.project(app).await?;
         Ok(spec.map_or(env.counts.clone(), |spec| crate::project::counts(&env, &spec)))
+    }
+
+    /// Refuses a process type that the current release does not have.
+    pub async fn knows_process(&self, who: &Identity, app: &AppEnv, process: &ProcessName) -> Result<(), Trouble> {
+        let env = self.reach_env(who, Verb::PsShow, app).await?;
+        let Some(number) = env.current else { return Ok(()) };
+        match self.records.release(app, number).await.or_internal()? {
+            Some(stored) => check_process(app, &stored.spec, process),
+            None => Ok(()),
+        }
     }
 
     /// Replaces every instance by a new one of the same release.
@@ -68,4 +74,12 @@ impl Manager {
         change.commit().await.or_internal()?;
         self.project(app).await
     }
+}
+
+fn check_process(app: &AppEnv, spec: &RunSpec, process: &ProcessName) -> Result<(), Trouble> {
+    if spec.processes.contains_key(process) {
+        return Ok(());
+    }
+    let known: Vec<String> = spec.processes.keys().map(ToString::to_string).collect();
+    Err(Trouble::new(Code::BadRequest, format!("{app} has no process type `{process}`")).why(format!("It has {}.", known.join(", "))))
 }

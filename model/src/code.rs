@@ -43,6 +43,8 @@ codes! {
     NotFound = "SW-A410",
     /// A request or an option can not be understood.
     BadRequest = "SW-A422",
+    /// What was sent is larger than is read.
+    TooLarge = "SW-A413",
     /// Too many tries in a short time.
     TooManyTries = "SW-A429",
     /// The environment is in use and can not be changed.

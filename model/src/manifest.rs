@@ -108,7 +108,7 @@ impl Manifest {
             root: table.take("root").map(|node| folder(&node)).transpose()?,
             build: table.take("build").map(build_hints).transpose()?.unwrap_or_default(),
             processes: table.take("processes").map(processes).transpose()?.unwrap_or_default(),
-            env: table.take("env").map(variables).transpose()?.unwrap_or_default(),
+            env: table.take("env").map(run_variables).transpose()?.unwrap_or_default(),
             environments: table.take("environments").map(environments).transpose()?.unwrap_or_default(),
         };
         Ok(manifest)
@@ -193,6 +193,22 @@ fn variables(node: Node) -> Result<BTreeMap<String, String>, ManifestError> {
         variables.insert(name, value.text()?);
     }
     Ok(variables)
+}
+
+/// Variables of what runs: those that the platform sets there itself can not be set.
+fn run_variables(node: Node) -> Result<BTreeMap<String, String>, ManifestError> {
+    for (key, _) in node.entries()? {
+        let name = key.string()?;
+        if is_platforms(&name) {
+            return Err(key.error(format!("`{name}` is set by the platform; choose another name")));
+        }
+    }
+    variables(node)
+}
+
+/// Whether the platform sets this variable in what runs, so that neither `app.yaml` nor config may.
+pub fn is_platforms(name: &str) -> bool {
+    ["PORT", "HTTP_PORT", "HOME"].contains(&name) || name.starts_with("SLIPWAY_")
 }
 
 /// Whether a text can name an environment variable.
@@ -284,7 +300,7 @@ fn environments(node: Node) -> Result<BTreeMap<EnvName, EnvHints>, ManifestError
             let mut table = value.table(&["processes", "env"])?;
             let hints = EnvHints {
                 processes: table.take("processes").map(processes).transpose()?.unwrap_or_default(),
-                env: table.take("env").map(variables).transpose()?.unwrap_or_default(),
+                env: table.take("env").map(run_variables).transpose()?.unwrap_or_default(),
             };
             Ok((key.name()?, hints))
         })
@@ -335,6 +351,11 @@ mod tests {
         assert_eq!(refused("processes:\n  Web: x\n").split(": ").next(), Some("app.yaml line 2, column 3"));
         assert!(refused("a: [1\n").starts_with("app.yaml line "));
         assert_eq!(refused("root: ../x"), "app.yaml line 1, column 7: `../x` is not a folder inside the repository");
+        assert_eq!(refused("env: {PORT: 99}"), "app.yaml line 1, column 7: `PORT` is set by the platform; choose another name");
+        assert!(
+            refused("environments: {prod: {env: {SLIPWAY_APP: x}}}").ends_with("`SLIPWAY_APP` is set by the platform; choose another name")
+        );
+        assert!(Manifest::parse("build: {env: {PORT: 99}}").is_ok(), "a build has no port of the platform's");
         assert_eq!(refused("env: {A: 1, A: 2}").split(": ").nth(1), Some("duplicated key in mapping"));
         assert_eq!(
             refused("processes:\n  web:\n    health: {tcp: true, status: 200}"),

@@ -8,6 +8,7 @@ pub mod context;
 pub mod output;
 pub mod remotes;
 pub mod user_files;
+pub mod words;
 
 /// Exit codes, documented in `docs/cli.md`.
 pub mod exit {

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use model::{HostName, Hostname, ZoneName};
+use model::{Code, HostName, Hostname, Trouble, ZoneName};
 use serde::Deserialize;
 
 /// The defaults, which are also the reference.
@@ -113,6 +113,31 @@ pub enum ConfigError {
     Wrong { path: PathBuf, why: String },
 }
 
+impl ConfigError {
+    /// As a failure in front of a user.
+    pub fn told(&self) -> Trouble {
+        let trouble = Trouble::new(Code::BadRequest, self.to_string());
+        match self {
+            Self::Unreadable { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
+                trouble.why(format!("There is no file {}.", path.display())).next(self.mend())
+            }
+            Self::Unreadable { source, .. } => trouble.why(format!("{source}.")).next(self.mend()),
+            Self::Wrong { .. } => trouble.next(self.mend()),
+        }
+    }
+
+    /// What to do about it.
+    pub fn mend(&self) -> String {
+        match self {
+            Self::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                format!("check --config and SLIPWAY_CONFIG; without both, {PATH} is read if it is there")
+            }
+            Self::Unreadable { path, .. } => format!("sudo ls -l {}   # who may read it", path.display()),
+            Self::Wrong { .. } => "mend the key that is named".into(),
+        }
+    }
+}
+
 /// Reads a file over the defaults. Without a path, the usual place is read if there is a file.
 pub fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
     let (path, required) = match path {
@@ -184,6 +209,14 @@ mod tests {
     #[test]
     fn the_defaults_are_complete() {
         assert_eq!(parse("").expect("the defaults").dashboard(), "http://localhost:7080");
+    }
+
+    #[test]
+    fn a_missing_file_is_said_to_be_missing() {
+        let told = load(Some(Path::new("/nonexistent/slipway.toml"))).expect_err("no file").told();
+        assert_eq!(told.what, "could not read /nonexistent/slipway.toml");
+        assert_eq!(told.why, "There is no file /nonexistent/slipway.toml.");
+        assert!(told.next[0].contains("--config"));
     }
 
     #[test]

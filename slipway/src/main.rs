@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use cli::args::{Cli, Command, Target};
 use cli::client::{CallError, Client, Payload, quote};
+use cli::commands::init::Meant;
 use cli::context::{Context, app_path};
 use cli::output::{Output, Std};
 use cli::{commands, exit, user_files};
@@ -29,18 +30,30 @@ fn main() -> ExitCode {
         eprintln!("usage: cat id_ed25519.pub | sudo gitreceive upload-key <user>");
         return ExitCode::from(exit::USAGE);
     }
-    words = cli::args::split_colon(words);
+    words = cli::words::split_colon(words);
+    let json = cli::words::wants_json(&words);
     let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
-        Err(error) => {
-            drop(error.print());
-            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::OK });
-        }
+        Err(error) => return misread(&error, &Output::new(Box::new(Std), json)),
     };
     match &cli.command {
         Command::Up => server::main(cli.global.config.as_deref()),
         Command::Boot { templates } => server::boot::main(cli.global.config.as_deref(), templates),
         _ => on_terminal(&cli),
+    }
+}
+
+/// Tells of a line that can not be read. Where help was asked for, or says more than a failure, help is shown.
+fn misread(error: &clap::Error, output: &Output) -> ExitCode {
+    match cli::words::misread(error) {
+        Some(trouble) if output.is_json() || error.kind() != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            output.trouble(&trouble);
+            ExitCode::from(exit::USAGE)
+        }
+        told => {
+            drop(error.print());
+            ExitCode::from(if told.is_some() { exit::USAGE } else { exit::OK })
+        }
     }
 }
 
@@ -69,7 +82,7 @@ fn connect(cli: &Cli) -> Result<Client, CallError> {
         std::env::var("SLIPWAY_TOKEN").ok().or_else(|| remembered.as_ref().filter(|r| r.server == server).map(|r| r.token.clone()))
     };
     if let Some(server) = &cli.global.server {
-        let server = server.trim_end_matches('/');
+        let server = cli::client::server_address(server)?;
         return Ok(Client::http(server, token(server)));
     }
     if let Some(remembered) = &remembered {
@@ -80,7 +93,7 @@ fn connect(cli: &Cli) -> Result<Client, CallError> {
 
 /// The operator's socket of this machine.
 fn control(cli: &Cli) -> Result<Client, CallError> {
-    let config = config::load(cli.global.config.as_deref()).map_err(|error| Trouble::new(Code::BadRequest, error.to_string()))?;
+    let config = config::load(cli.global.config.as_deref()).map_err(|error| error.told())?;
     let socket = config.control_socket();
     match std::os::unix::net::UnixStream::connect(&socket) {
         Ok(_) => Client::socket(&socket),
@@ -123,10 +136,10 @@ async fn verb(cli: &Cli, output: &Output) -> Result<u8, CallError> {
 
 async fn login(cli: &Cli, output: &Output, user: Option<&str>) -> Result<u8, CallError> {
     let server = match (&cli.global.server, user_files::load()) {
-        (Some(server), _) => server.trim_end_matches('/').to_owned(),
+        (Some(server), _) => cli::client::server_address(server)?.to_owned(),
         (None, Some(remembered)) => remembered.server,
         (None, None) => {
-            let config = config::load(cli.global.config.as_deref()).map_err(|error| Trouble::new(Code::BadRequest, error.to_string()))?;
+            let config = config::load(cli.global.config.as_deref()).map_err(|error| error.told())?;
             config.dashboard()
         }
     };
@@ -167,14 +180,15 @@ async fn upload_key(client: &Client, output: &Output, user: &str) -> Result<u8, 
 
 async fn init(context: &Context, app: Option<&str>, ssh: Option<&str>) -> Result<u8, CallError> {
     let dir = std::env::current_dir().map_err(|error| Trouble::new(Code::BadRequest, error.to_string()))?;
-    let name = match app {
-        Some(app) => app.to_owned(),
-        None => {
-            let folder = dir.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-            folder.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect::<String>().trim_matches('-').to_owned()
+    let place = commands::init::Place::find(&dir)?;
+    let name = app.map_or_else(|| place.app_name(), str::to_owned);
+    let app = match commands::init::whose(context, &name).await? {
+        Meant::App(app) => app,
+        Meant::Of(app, tenants) => {
+            place.write(&context.output, &app)?;
+            return Err(commands::init::which_tenant(&app, &tenants).into());
         }
     };
-    let app = context.resolve(&name).await?;
     let ssh = match ssh {
         Some(ssh) => ssh.to_owned(),
         None => {
@@ -189,7 +203,8 @@ async fn init(context: &Context, app: Option<&str>, ssh: Option<&str>) -> Result
             }
         }
     };
-    commands::init::run(&context.output, &dir, &app, &ssh)?;
+    place.write(&context.output, &app.app)?;
+    place.add_remotes(&context.output, &app, &ssh)?;
     Ok(exit::OK)
 }
 

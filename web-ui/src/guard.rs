@@ -15,7 +15,7 @@ use crate::problem::{Problem, no_such_path};
 use crate::{Web, pages};
 
 /// Largest body of a request in bytes: the largest config, with room for its coding.
-const MAX_BODY: usize = 256 * 1024;
+pub(crate) const MAX_BODY: usize = 256 * 1024;
 
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; \
     form-action 'self'; base-uri 'none'; frame-ancestors 'none'; manifest-src 'self'; require-trusted-types-for 'script'; \

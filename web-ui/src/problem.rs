@@ -27,6 +27,7 @@ pub(crate) fn status(code: Code) -> StatusCode {
         Code::NotAllowed => StatusCode::FORBIDDEN,
         Code::UnknownApp | Code::NotFound | Code::NoRelease => StatusCode::NOT_FOUND,
         Code::NameTaken | Code::KeyTaken | Code::InUse | Code::Locked => StatusCode::CONFLICT,
+        Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::TooManyTries => StatusCode::TOO_MANY_REQUESTS,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Code::DatabaseDown | Code::EngineDown => StatusCode::SERVICE_UNAVAILABLE,

@@ -51,6 +51,12 @@ pub(crate) fn done(release: Option<ReleaseNumber>) -> Response {
     answer("application/x-ndjson", stream::once(async move { line }))
 }
 
+/// Says that there was nothing to do.
+pub(crate) fn unchanged() -> Response {
+    let line = json_line(&json!({ "done": { "release": null, "changed": false } }));
+    answer("application/x-ndjson", stream::once(async move { line }))
+}
+
 /// Makes a release, then tells its rollout. Both run in a task of their own and go on to their end when the client leaves.
 /// A refusal before the release is there is an ordinary error answer.
 pub(crate) async fn roll_out<F>(web: Arc<Web>, app: model::AppEnv, release: F) -> Result<Response, Problem>

@@ -46,7 +46,7 @@ async fn seed(platform: &Platform) -> (String, String, Arc<Notify>) {
     }
     let ada = platform.identity("ada").await;
     let set = [("DATABASE_URL", "postgres://x"), ("SENTRY_DSN", "x"), ("GREETING", "hello")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-    let number = platform.manager.set_config(&ada, &shop(), set.into(), Vec::new()).await.expect("config").expect("a release");
+    let number = platform.manager.set_config(&ada, &shop(), set.into(), Vec::new()).await.expect("config").release.expect("a release");
     platform.manager.roll_out(&shop(), number, Arc::new(manager::say::Nobody)).await.expect("a rollout");
     platform.manager.add_domain(&ada, &shop(), &"shop.example.com".parse().expect("a name")).await.expect("a domain");
     let counts = [("web", 3_u32), ("worker", 1)].map(|(name, count)| (name.parse().expect("a name"), count));

@@ -1,6 +1,5 @@
 //! What can be typed. `apps:create` and `apps create` are the same.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -10,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
     name = "slipway",
     version,
     about = "git push, and it runs: builds, releases, places and serves apps on machines you control",
+    after_help = "A colon joins a topic and its verb: `slipway apps:create shop` is `slipway apps create shop`.\nHelp of one topic: slipway help apps",
     max_term_width = 100
 )]
 pub struct Cli {
@@ -153,7 +153,7 @@ pub enum Command {
         #[arg(short = 't', long)]
         tail: bool,
         /// How many lines from the past
-        #[arg(short = 'n', long, default_value_t = 100)]
+        #[arg(short = 'n', long, default_value_t = 100, value_parser = how_many, allow_negative_numbers = true)]
         lines: u32,
         /// Only this process type
         #[arg(short, long)]
@@ -184,7 +184,7 @@ pub enum Command {
         #[command(flatten)]
         target: Target,
         /// How many
-        #[arg(short = 'n', long, default_value_t = 50)]
+        #[arg(short = 'n', long, default_value_t = 50, value_parser = how_many, allow_negative_numbers = true)]
         lines: u32,
     },
     /// Start all roles on this machine
@@ -207,25 +207,37 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum KeysVerb {
     /// Add a public key: a file, or standard input
-    Add { file: Option<PathBuf> },
+    Add {
+        /// The file: ~/.ssh/id_ed25519.pub (default: standard input)
+        file: Option<PathBuf>,
+    },
     /// Remove a key by its fingerprint
-    Remove { fingerprint: String },
+    Remove {
+        /// The fingerprint, as `keys` shows it: SHA256:…
+        fingerprint: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub enum UsersVerb {
     /// Make a user
     Create {
+        /// The new user's name
         name: String,
         /// May do everything
         #[arg(long = "super")]
         is_super: bool,
     },
     /// Set a password, read from the terminal or standard input
-    Password { name: String },
+    Password {
+        /// Whose password
+        name: String,
+    },
     /// Make an API token
     Token {
+        /// Whose token
         name: String,
+        /// What it is for, so that its owner knows it again
         #[arg(long, default_value = "cli")]
         label: String,
     },
@@ -235,16 +247,21 @@ pub enum UsersVerb {
 pub enum TenantsVerb {
     /// Make a tenant with a first team and its owner
     Create {
+        /// The new tenant's name
         name: String,
+        /// The name of its first team
         #[arg(long, default_value = "main")]
         team: String,
-        #[arg(long)]
+        /// The user who owns the first team
+        #[arg(long, value_name = "USER")]
         owner: String,
     },
     /// Whether a push to an unknown app makes it
     Policy {
+        /// The tenant
         name: String,
-        #[arg(long, action = clap::ArgAction::Set)]
+        /// true: a push to an unknown app makes it; false: it is refused
+        #[arg(long, action = clap::ArgAction::Set, value_name = "BOOL")]
         create_on_push: bool,
     },
 }
@@ -252,29 +269,53 @@ pub enum TenantsVerb {
 #[derive(Debug, Subcommand)]
 pub enum TeamsVerb {
     /// Make a team
-    Create { tenant: String, team: String },
+    Create {
+        /// The tenant
+        tenant: String,
+        /// The new team's name
+        team: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub enum MembersVerb {
     /// The members of a tenant
-    List { tenant: String },
+    List {
+        /// The tenant
+        tenant: String,
+    },
     /// Put a user into a team as viewer, deployer, operator or owner
-    Set { tenant: String, team: String, user: String, role: String },
+    Set {
+        /// The tenant
+        tenant: String,
+        /// The team
+        team: String,
+        /// The user
+        user: String,
+        /// What they may do: each role may all that those before it may
+        #[arg(value_parser = ["viewer", "deployer", "operator", "owner"])]
+        role: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub enum AppsVerb {
     /// Make an app
     Create {
+        /// The new app: shop or acme/shop
         app: String,
+        /// The team that it belongs to (default: your team, when you have one that may)
         #[arg(long)]
         team: Option<String>,
     },
     /// One app and its environments
-    Info { app: Option<String> },
+    Info {
+        /// The app: shop or acme/shop (default: inferred from the git remotes)
+        app: Option<String>,
+    },
     /// Destroy an app and everything of it
     Destroy {
+        /// The app: shop or acme/shop
         app: String,
         /// The app's name again
         #[arg(long, default_value = "")]
@@ -286,23 +327,29 @@ pub enum AppsVerb {
 pub enum ConfigVerb {
     /// Set keys: KEY=VALUE …
     Set {
-        #[arg(required = true)]
+        /// KEY=VALUE, one or more; all of them are one release
+        #[arg(required = true, value_name = "KEY=VALUE")]
         pairs: Vec<String>,
     },
     /// Remove keys
     Unset {
-        #[arg(required = true)]
+        /// The keys
+        #[arg(required = true, value_name = "KEY")]
         keys: Vec<String>,
     },
     /// Show values; without a key, all of them
-    Get { key: Option<String> },
+    Get {
+        /// The key (default: all of them)
+        key: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub enum PsVerb {
     /// How many of each process type: web=2 worker=1
     Scale {
-        #[arg(required = true)]
+        /// TYPE=COUNT, one or more: web=2 worker=1
+        #[arg(required = true, value_name = "TYPE=COUNT")]
         counts: Vec<String>,
     },
     /// Replace every instance by a new one
@@ -312,75 +359,48 @@ pub enum PsVerb {
 #[derive(Debug, Subcommand)]
 pub enum ReleasesVerb {
     /// What differs between two releases (default: the current one and the one before)
-    Diff { from: Option<String>, to: Option<String> },
+    Diff {
+        /// The earlier release: v11
+        from: Option<String>,
+        /// The later release: v12 (default: the newest)
+        to: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub enum BuildsVerb {
     /// One build
-    Info { build: String },
+    Info {
+        /// The build, as `builds` shows it: b-…
+        build: String,
+    },
     /// Read the log of a build, from its start, and follow it while it runs
-    Attach { build: Option<String> },
+    Attach {
+        /// The build, as `builds` shows it: b-… (default: the newest)
+        build: Option<String>,
+    },
     /// Cancel a build
-    Cancel { build: String },
+    Cancel {
+        /// The build, as `builds` shows it: b-…
+        build: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub enum DomainsVerb {
     /// Add a host name
-    Add { hostname: String },
+    Add {
+        /// The host name: shop.example.com
+        hostname: String,
+    },
     /// Remove a host name
-    Remove { hostname: String },
+    Remove {
+        /// The host name, as `domains` shows it
+        hostname: String,
+    },
 }
 
-/// Splits `topic:verb` into two words; `config:set A=b:c` keeps its other words.
-pub fn split_colon(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut out = Vec::new();
-    let mut looking = true;
-    let mut value_follows = false;
-    for (index, word) in words.into_iter().enumerate() {
-        let text = word.to_str().map(str::to_owned);
-        match text {
-            Some(text) if looking && index > 0 && !value_follows && !text.starts_with('-') => {
-                looking = false;
-                match text.split_once(':') {
-                    Some((topic, verb)) if !topic.is_empty() && !verb.is_empty() => {
-                        out.push(topic.into());
-                        out.push(verb.into());
-                    }
-                    _ => out.push(word),
-                }
-            }
-            Some(text) => {
-                value_follows = looking && matches!(text.as_str(), "--server" | "--config");
-                out.push(word);
-            }
-            None => out.push(word),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn colon_and_space_are_the_same() {
-        let split = |text: &str| {
-            split_colon(text.split(' ').map(OsString::from)).iter().map(|w| w.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
-        };
-        assert_eq!(split("slipway apps:create shop"), "slipway apps create shop");
-        assert_eq!(split("slipway --server http://x:1 ps:scale web=2"), "slipway --server http://x:1 ps scale web=2");
-        assert_eq!(split("slipway config:set A=b:c"), "slipway config set A=b:c");
-        assert_eq!(split("slipway run -- a:b"), "slipway run -- a:b");
-        assert!(Cli::try_parse_from(split_colon(["slipway", "ps:scale", "web=2", "-a", "acme/shop"].map(OsString::from))).is_ok());
-        assert!(Cli::try_parse_from(split_colon(["slipway", "ps", "-a", "acme/shop", "scale", "web=2"].map(OsString::from))).is_ok());
-    }
+/// A number of lines, as people write it.
+fn how_many(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "a whole number, 0 or more, is expected".to_owned())
 }

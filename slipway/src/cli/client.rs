@@ -18,6 +18,9 @@ pub enum CallError {
     /// The server said no, in words.
     #[error("{0}")]
     Trouble(Box<Trouble>),
+    /// The server said no, and people have read it already: only the exit code is left to tell.
+    #[error("{0}")]
+    Told(Box<Trouble>),
     /// The server did not answer, or not as the API does.
     #[error("could not reach the server at {server}: {why}")]
     Unreachable { server: String, why: String },
@@ -144,6 +147,18 @@ impl Client {
     }
 }
 
+/// A server's address as it was typed, if it can be one.
+pub fn server_address(text: &str) -> Result<&str, CallError> {
+    let address = text.trim_end_matches('/');
+    match reqwest::Url::parse(address) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(address),
+        _ => Err(Trouble::new(Code::BadRequest, format!("`{}` is not the address of a server", text.escape_debug()))
+            .why("An address has a scheme, a host and, mostly, a port.")
+            .next("slipway --server http://host:7080 whoami")
+            .into()),
+    }
+}
+
 /// What is sent.
 pub enum Payload {
     None,
@@ -171,4 +186,17 @@ pub fn quote(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_address_is_refused_before_it_is_called() {
+        for text in ["nonsense", "", "localhost:7080", "ftp://host", "http://"] {
+            assert!(matches!(server_address(text), Err(CallError::Trouble(trouble)) if trouble.code == Code::BadRequest), "{text}");
+        }
+        assert_eq!(server_address("http://host:7080/").expect("an address"), "http://host:7080");
+    }
 }

@@ -49,16 +49,26 @@ pub async fn run(context: &Context, cli: &Cli) -> Option<Result<(), CallError>> 
     Some(result)
 }
 
+/// A name that was given two of what it can have one of.
+fn twice(name: &str, what: &str) -> Trouble {
+    Trouble::new(Code::BadRequest, format!("`{name}` is given twice")).why(format!("It can have one {what}. Nothing was changed."))
+}
+
 /// The exit code of a failure.
 pub fn exit_code(error: &CallError) -> u8 {
     match error {
         CallError::Unreachable { .. } => exit::UNREACHABLE,
-        CallError::Trouble(trouble) => match trouble.code {
-            Code::NotSignedIn | Code::NotAllowed | Code::UnknownKey => exit::DENIED,
-            Code::UnknownApp | Code::NotFound | Code::NoRelease => exit::NOT_FOUND,
-            Code::BadRequest | Code::BadName => exit::USAGE,
-            _ => exit::TROUBLE,
-        },
+        CallError::Trouble(trouble) | CallError::Told(trouble) => exit_code_of(trouble.code),
+    }
+}
+
+/// The exit code of a failure with this code.
+pub fn exit_code_of(code: Code) -> u8 {
+    match code {
+        Code::NotSignedIn | Code::NotAllowed | Code::UnknownKey => exit::DENIED,
+        Code::UnknownApp | Code::NotFound | Code::NoRelease => exit::NOT_FOUND,
+        Code::BadRequest | Code::BadName | Code::TooLarge => exit::USAGE,
+        _ => exit::TROUBLE,
     }
 }
 
@@ -66,6 +76,9 @@ pub fn exit_code(error: &CallError) -> u8 {
 pub fn tell(context: &super::output::Output, error: &CallError) {
     match error {
         CallError::Trouble(trouble) => context.trouble(trouble),
+        // A program that reads JSON has not read the words before.
+        CallError::Told(trouble) if context.is_json() => context.trouble(trouble),
+        CallError::Told(_) => {}
         CallError::Unreachable { server, why } => context.trouble(
             &Trouble::new(Code::Internal, format!("the server at {server} can not be reached"))
                 .why(why.clone())
@@ -80,4 +93,16 @@ pub use people::read_password;
 /// A public key from standard input.
 pub fn read_key() -> Result<String, CallError> {
     people::read_text(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_leave_as_documented() {
+        for (code, status) in [(Code::UnknownApp, 5), (Code::NoRelease, 5), (Code::NotAllowed, 4), (Code::BadName, 2), (Code::InUse, 1)] {
+            assert_eq!(exit_code_of(code), status, "{code:?}");
+        }
+    }
 }

@@ -57,8 +57,11 @@ impl Context {
         if let Some(remote) = remotes::choose(&remotes, target.remote.as_deref(), target.env.as_deref()) {
             return Ok(remote.app.clone());
         }
+        if let Some(name) = &target.remote {
+            return Err(no_remote(name, &remotes).into());
+        }
         // An environment that has no remote yet, of an app that has one.
-        if let (Some(text), Some(remote), None) = (&target.env, remotes.first(), &target.remote) {
+        if let (Some(text), Some(remote)) = (&target.env, remotes.first()) {
             return Ok(remote.app.app_ref().in_env(env(text)?));
         }
         Err(Trouble::new(Code::BadRequest, "which app?")
@@ -73,6 +76,17 @@ impl Context {
     }
 }
 
+/// A remote was named that is not among those that lead to the platform.
+fn no_remote(name: &str, remotes: &[remotes::Remote]) -> Trouble {
+    let known: Vec<&str> = remotes.iter().map(|remote| remote.name.as_str()).collect();
+    let trouble = Trouble::new(Code::BadRequest, format!("no git remote `{}` leads to this platform", name.escape_debug()));
+    if known.is_empty() {
+        trouble.why("No git remote of this folder does.").next("slipway init   # adds paas-dev and paas-prod").next("git remote -v")
+    } else {
+        trouble.why(format!("Those that do: {}.", known.join(", "))).next("git remote -v")
+    }
+}
+
 /// The API path of an app in an environment.
 pub fn env_path(app: &AppEnv) -> String {
     format!("/api/v1/apps/{}/{}/envs/{}", app.tenant, app.app, app.env)
@@ -81,4 +95,18 @@ pub fn env_path(app: &AppEnv) -> String {
 /// The API path of an app.
 pub fn app_path(app: &AppRef) -> String {
     format!("/api/v1/apps/{}/{}", app.tenant, app.app)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_remote_is_named_with_those_that_there_are() {
+        let there = remotes::parse("paas-dev\tssh://paas@localhost:2222/acme/shop/dev (fetch)\n");
+        let trouble = no_remote("nope", &there);
+        assert_eq!(trouble.what, "no git remote `nope` leads to this platform");
+        assert_eq!(trouble.why, "Those that do: paas-dev.");
+        assert_eq!(no_remote("nope", &[]).next[0], "slipway init   # adds paas-dev and paas-prod");
+    }
 }

@@ -60,6 +60,11 @@ impl Output {
         Self { sink: Arc::new(Mutex::new(sink)), json }
     }
 
+    /// Whether JSON is wanted.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
     fn sink(&self) -> std::sync::MutexGuard<'_, Box<dyn Sink>> {
         self.sink.lock().expect("no sink panics")
     }

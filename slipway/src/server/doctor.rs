@@ -35,7 +35,10 @@ pub async fn run(path: Option<&Path>, output: &Output) -> u8 {
             findings.push(good("configuration", "read, no unknown key"));
             findings.extend(checks(&config));
         }
-        Err(error) => findings.push(bad("configuration", format!("{:#}", anyhow::Error::from(error)), "mend the key that is named")),
+        Err(error) => {
+            let told = error.told();
+            findings.push(bad("configuration", format!("{} {}", told.what, told.why).trim_end(), error.mend()));
+        }
     }
     let well = findings.iter().all(|finding| finding.ok);
     output.answer(&findings, |output| {

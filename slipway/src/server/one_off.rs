@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::desk::ManagerDesk;
 use crate::cli::args::Target;
-use crate::cli::exit;
+use crate::cli::{commands, exit};
 
 /// Runs the command; its exit status.
 pub async fn run(desk: &ManagerDesk, mut call: VerbCall, target: &Target, command: &[String]) -> u8 {
@@ -19,7 +19,7 @@ pub async fn run(desk: &ManagerDesk, mut call: VerbCall, target: &Target, comman
             // A client that is gone reads no complaints.
             drop(call.stderr.write_all(text.as_bytes()).await);
             drop(call.stderr.flush().await);
-            exit::TROUBLE
+            commands::exit_code_of(trouble.code)
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Parser;
+use clap::error::ErrorKind;
 use gitreceive::VerbCall;
 use model::{Code, Trouble};
 use tokio::io::AsyncWriteExt;
@@ -12,10 +13,11 @@ use tokio::sync::{Notify, mpsc};
 
 use super::desk::ManagerDesk;
 use super::one_off;
-use crate::cli::args::{Cli, Command, split_colon};
+use crate::cli::args::{Cli, Command};
 use crate::cli::client::{CallError, Client};
 use crate::cli::context::Context;
 use crate::cli::output::{Output, Pressure, Sink};
+use crate::cli::words::{misread, split_colon, wants_json};
 use crate::cli::{commands, exit};
 
 /// Words for a channel, in order; a task writes them.
@@ -42,10 +44,11 @@ impl Sink for Channel {
 
 /// Runs a verb; its exit status.
 pub async fn run(desk: &ManagerDesk, call: VerbCall) -> u8 {
-    let words = [String::from("slipway")].into_iter().chain(call.words.iter().cloned()).map(OsString::from);
+    let words = split_colon([String::from("slipway")].into_iter().chain(call.words.iter().cloned()).map(OsString::from));
+    let json = wants_json(&words);
     let (words_in, mut words_out) = mpsc::unbounded_channel::<(bool, Vec<u8>)>();
     let pressure = Arc::new(Pressure { queued: AtomicUsize::new(0), eased: Notify::new() });
-    let parsed = Cli::try_parse_from(split_colon(words));
+    let parsed = Cli::try_parse_from(words);
     if let Ok(cli) = &parsed
         && let Command::Run { target, command } = &cli.command
     {
@@ -69,7 +72,6 @@ pub async fn run(desk: &ManagerDesk, call: VerbCall) -> u8 {
         drop(stdout.shutdown().await);
         drop(stderr.shutdown().await);
     });
-    let json = parsed.as_ref().is_ok_and(|cli| cli.global.json);
     let output = Output::new(Box::new(Channel { words: words_in, pressure }), json);
     let status = tokio::select! {
         status = verb(desk, &who, parsed, &output) => status,
@@ -89,13 +91,18 @@ async fn verb(desk: &ManagerDesk, who: &gitreceive::Identity, parsed: Result<Cli
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
-            let text = error.render().to_string().replace("slipway ", "ssh paas@host ");
-            if error.use_stderr() {
-                output.note(text.trim_end());
-                return exit::USAGE;
+            let over_ssh = |text: &str| text.replace("slipway ", "ssh paas@host ");
+            let Some(mut trouble) = misread(&error) else {
+                output.line(over_ssh(&error.render().to_string()).trim_end());
+                return exit::OK;
+            };
+            if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand && !output.is_json() {
+                output.note(over_ssh(&error.render().to_string()).trim_end());
+            } else {
+                trouble.next.iter_mut().for_each(|step| *step = over_ssh(step));
+                output.trouble(&trouble);
             }
-            output.line(text.trim_end());
-            return exit::OK;
+            return exit::USAGE;
         }
     };
     let identity = match desk.manager.identity(&who.user, "ssh").await {

@@ -98,8 +98,11 @@ pub(crate) async fn set_config(
     AtEnv(app): AtEnv,
     Body(wish): Body<ConfigWish>,
 ) -> Result<Response, Problem> {
-    let (manager, of) = (web.manager.clone(), app.clone());
-    streams::roll_out(web, app, async move { manager.set_config(&who, &of, wish.set, wish.unset).await }).await
+    let done = web.manager.set_config(&who, &app, wish.set, wish.unset).await?;
+    if !done.changed {
+        return Ok(streams::unchanged());
+    }
+    streams::roll_out(web, app, async move { Ok(done.release) }).await
 }
 
 /// What runs.
@@ -173,6 +176,12 @@ pub(crate) async fn logs(
     web.manager.may_read_logs(&who, &app).await?;
     let process = query.process.map(ProcessName::new).transpose()?;
     let n = query.n.unwrap_or(100).min(MAX_LINES);
+    if let Some(process) = &process
+        && web.logs.tail(&app, 1, Some(process)).await.is_empty()
+    {
+        // Without a line of it, it may still be new; lines of earlier releases are shown whatever runs now.
+        web.manager.knows_process(&who, &app, process).await?;
+    }
     let lines = streams::instance_lines(&web, &app, n, process.as_ref(), query.follow).await;
     Ok(streams::lines_as_text(lines.take_until(Box::pin(caller::turned_away(web, caller, app)))))
 }

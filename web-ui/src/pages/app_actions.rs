@@ -76,7 +76,7 @@ pub(crate) async fn set_config(State(web): State<Arc<Web>>, Visitor(who): Visito
         true => (BTreeMap::from([(key, form.value.replace("\r\n", "\n"))]), Vec::new()),
         false => (BTreeMap::new(), vec![key]),
     };
-    match web.manager.set_config(&who, &at, set, unset).await? {
+    match web.manager.set_config(&who, &at, set, unset).await?.release {
         Some(number) => {
             roll_out(&web, &at, number);
             back(&at, "config")

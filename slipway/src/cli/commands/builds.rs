@@ -41,8 +41,8 @@ pub async fn run(context: &Context, target: &Target, verb: Option<&BuildsVerb>) 
             stream::copy(context, context.client.stream(Method::GET, &path, Payload::None).await?).await?;
             let ended: Build = context.client.get(&format!("/api/v1/builds/{}", quote(&build))).await?;
             if let Some(trouble) = ended.trouble {
-                // The log tells it already; the exit code must too.
-                return Err(Trouble::new(trouble.code, format!("build {build}: {}", ended.state.as_str())).into());
+                // The log ends with it.
+                return Err(CallError::Told(Box::new(trouble)));
             }
         }
         Some(BuildsVerb::Cancel { build }) => {

@@ -6,7 +6,7 @@ use model::{Code, Trouble};
 use reqwest::Method;
 use serde_json::json;
 
-use super::stream;
+use super::{stream, twice};
 use crate::cli::args::{ConfigVerb, Target};
 use crate::cli::client::{CallError, Payload};
 use crate::cli::context::{Context, env_path};
@@ -46,7 +46,9 @@ pub async fn run(context: &Context, target: &Target, verb: Option<&ConfigVerb>) 
                         .next("slipway config:set KEY=value")
                         .into());
                 };
-                set.insert(key.to_owned(), value.to_owned());
+                if set.insert(key.to_owned(), value.to_owned()).is_some() {
+                    return Err(twice(key, "value").into());
+                }
             }
             change(context, &path, json!({ "set": set, "unset": [] })).await
         }
@@ -60,6 +62,7 @@ async fn change(context: &Context, path: &str, body: serde_json::Value) -> Resul
     context.output.answer(&done, |output| {
         output.line(match done["release"].as_str() {
             Some(release) => format!("config is set with release {release}"),
+            None if done["changed"] == false => "nothing changed: the config is like that already".to_owned(),
             None => "config is set; it takes effect with the next release".to_owned(),
         });
     });

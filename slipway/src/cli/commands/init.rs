@@ -1,65 +1,180 @@
 //! `slipway init`: a commented app.yaml and the two git remotes. Run again, it changes nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use model::{AppRef, Code, EnvName, Trouble};
+use model::{AppName, AppPath, AppRef, Code, EnvName, Trouble};
 
+use crate::cli::client::CallError;
+use crate::cli::context::Context;
 use crate::cli::output::Output;
-use crate::cli::remotes;
 
 /// What a new app.yaml says.
-pub fn template(app: &AppRef) -> String {
-    include_str!("app.template.yaml").replace("@APP@", app.app.as_str())
+pub fn template(app: &AppName) -> String {
+    include_str!("app.template.yaml").replace("@APP@", app.as_str())
 }
 
-/// Writes app.yaml and adds the remotes. `ssh` is the server's address for git: `ssh://paas@host:2222`.
-pub fn run(output: &Output, dir: &Path, app: &AppRef, ssh: &str) -> Result<(), Trouble> {
-    let failed = |what: &str, error: &dyn std::fmt::Display| Trouble::new(Code::BadRequest, format!("could not {what}: {error}"));
-    let path = dir.join("app.yaml");
-    if path.exists() {
-        output.line("app.yaml         is there already; left as it is");
-    } else {
-        std::fs::write(&path, template(app)).map_err(|error| failed("write app.yaml", &error))?;
-        output.line("app.yaml         written");
-    }
-    let git = |arguments: &[&str]| Command::new("git").arg("-C").arg(dir).args(arguments).output();
-    let inside = git(&["rev-parse", "--git-dir"]).map_err(|error| failed("run git", &error))?;
-    if !inside.status.success() {
-        let made = git(&["init", "--initial-branch=main"]).map_err(|error| failed("run git", &error))?;
-        if !made.status.success() {
-            return Err(failed("make a git repository", &String::from_utf8_lossy(&made.stderr).trim()));
+fn failed(what: &str, error: &dyn std::fmt::Display) -> Trouble {
+    Trouble::new(Code::BadRequest, format!("could not {what}: {error}"))
+}
+
+fn git(dir: &Path, arguments: &[&str]) -> Result<std::process::Output, Trouble> {
+    Command::new("git").arg("-C").arg(dir).args(arguments).output().map_err(|error| failed("run git", &error))
+}
+
+/// Where the project is: the root of the repository around a folder, or the folder itself.
+pub struct Place {
+    root: PathBuf,
+    here: PathBuf,
+    repository: bool,
+}
+
+impl Place {
+    /// Looks; a repository without files to work on has no place for app.yaml.
+    pub fn find(dir: &Path) -> Result<Self, Trouble> {
+        let inside = git(dir, &["rev-parse", "--is-inside-work-tree"])?;
+        if !inside.status.success() {
+            return Ok(Self { root: dir.to_owned(), here: dir.to_owned(), repository: false });
         }
-        output.line("git repository   made");
-    }
-    let listed = git(&["remote", "-v"]).map_err(|error| failed("run git", &error))?;
-    let known = remotes::parse(&String::from_utf8_lossy(&listed.stdout));
-    for env in [EnvName::dev(), EnvName::prod()] {
-        let name = format!("paas-{env}");
-        let url = format!("{}/{}", ssh.trim_end_matches('/'), app.in_env(env.clone()));
-        if known.iter().any(|remote| remote.name == name) {
-            output.line(format!("{name:<16} is there already; left as it is"));
-            continue;
+        if inside.stdout.trim_ascii() != b"true" {
+            return Err(Trouble::new(Code::BadRequest, "this folder is git's own: a bare repository, or a `.git` folder")
+                .why("It has no files, so there is no place for app.yaml. Nothing was written.")
+                .next("git clone <this folder> <a new folder>, and there: slipway init"));
         }
-        let added = git(&["remote", "add", &name, &url]).map_err(|error| failed("run git", &error))?;
-        if !added.status.success() {
-            return Err(failed(&format!("add the remote {name}"), &String::from_utf8_lossy(&added.stderr).trim()));
-        }
-        output.line(format!("{name:<16} {url}"));
+        let root = git(dir, &["rev-parse", "--show-toplevel"])?;
+        let text = String::from_utf8_lossy(&root.stdout).trim_end().to_owned();
+        Ok(Self { root: PathBuf::from(text), here: dir.to_owned(), repository: true })
     }
-    output.line("");
-    output.line("next: git add app.yaml && git commit -m 'Add app.yaml' && git push paas-dev main");
-    Ok(())
+
+    /// A name for the app, after the folder.
+    pub fn app_name(&self) -> String {
+        let folder = self.root.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+        folder.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect::<String>().trim_matches('-').to_owned()
+    }
+
+    /// Writes app.yaml, unless there is one.
+    pub fn write(&self, output: &Output, app: &AppName) -> Result<(), Trouble> {
+        let path = self.root.join("app.yaml");
+        let elsewhere = self.root.canonicalize().ok() != self.here.canonicalize().ok();
+        let place = if elsewhere { format!(" in {}, the root of the repository", self.root.display()) } else { String::new() };
+        if path.exists() {
+            output.line(format!("app.yaml         is there already{place}; left as it is"));
+        } else {
+            std::fs::write(&path, template(app)).map_err(|error| failed("write app.yaml", &error))?;
+            output.line(format!("app.yaml         written{place}"));
+        }
+        Ok(())
+    }
+
+    /// Adds the remotes. `ssh` is the server's address for git: `ssh://paas@host:2222`.
+    pub fn add_remotes(&self, output: &Output, app: &AppRef, ssh: &str) -> Result<(), Trouble> {
+        if !self.repository {
+            let made = git(&self.root, &["init", "--initial-branch=main"])?;
+            if !made.status.success() {
+                return Err(failed("make a git repository", &String::from_utf8_lossy(&made.stderr).trim()));
+            }
+            output.line("git repository   made");
+        }
+        let mut elsewhere = Vec::new();
+        for env in [EnvName::dev(), EnvName::prod()] {
+            let name = format!("paas-{env}");
+            let url = format!("{}/{}", ssh.trim_end_matches('/'), app.in_env(env));
+            let there = git(&self.root, &["config", "--get", &format!("remote.{name}.url")])?;
+            let there = String::from_utf8_lossy(&there.stdout).trim().to_owned();
+            if there.is_empty() {
+                let added = git(&self.root, &["remote", "add", &name, &url])?;
+                if !added.status.success() {
+                    return Err(failed(&format!("add the remote {name}"), &String::from_utf8_lossy(&added.stderr).trim()));
+                }
+                output.line(format!("{name:<16} {url}"));
+            } else if there.trim_end_matches(".git") == url {
+                output.line(format!("{name:<16} is there already; left as it is"));
+            } else {
+                output.line(format!("{name:<16} leads to {there}; left as it is"));
+                elsewhere.push(format!("git remote set-url {name} {url}"));
+            }
+        }
+        output.line("");
+        if elsewhere.is_empty() {
+            output.line("next: git add app.yaml && git commit -m 'Add app.yaml' && git push paas-dev main");
+        } else {
+            output.line(format!("to let them lead to {app}:"));
+            elsewhere.iter().for_each(|step| output.line(format!("  {step}")));
+        }
+        Ok(())
+    }
+}
+
+/// Which app is meant by a path: the app, or its name and the tenants that it could be of.
+pub enum Meant {
+    App(AppRef),
+    Of(AppName, Vec<String>),
+}
+
+/// Asks the server whose app it is, when the path does not say it.
+pub async fn whose(context: &Context, path: &str) -> Result<Meant, CallError> {
+    let path: AppPath = path.parse().map_err(|error| Trouble::bad_name(&error).next("slipway init my-app   # names the app"))?;
+    match context.resolve(&path_text(&path)).await {
+        Ok(app) => Ok(Meant::App(app)),
+        Err(CallError::Trouble(trouble)) if matches!(trouble.code, Code::UnknownApp | Code::BadRequest) => {
+            Ok(Meant::Of(path.app, context.client.get("/api/v1/tenants").await?))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn path_text(path: &AppPath) -> String {
+    path.tenant.as_ref().map_or_else(|| path.app.to_string(), |tenant| format!("{tenant}/{}", path.app))
+}
+
+/// What to say when an app could be of several tenants, or of none.
+pub fn which_tenant(app: &AppName, tenants: &[String]) -> Trouble {
+    match tenants.first() {
+        Some(first) => Trouble::new(Code::BadRequest, format!("which tenant? {}", tenants.join(", ")))
+            .why("app.yaml is written; the git remotes need the tenant.")
+            .next(format!("slipway init {first}/{app}")),
+        None => Trouble::new(Code::BadRequest, "you are in no tenant yet, so the git remotes can not be made")
+            .why("app.yaml is written.")
+            .next("ask an owner: slipway members:set <tenant> <team> <you> deployer"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+    use crate::cli::output::Sink;
+
+    #[derive(Clone, Default)]
+    struct Said(Arc<Mutex<String>>);
+
+    impl Sink for Said {
+        fn out(&mut self, text: &[u8]) -> bool {
+            self.0.lock().expect("unpoisoned").push_str(&String::from_utf8_lossy(text));
+            true
+        }
+        fn err(&mut self, text: &[u8]) {
+            self.out(text);
+        }
+    }
+
+    fn app() -> AppRef {
+        AppRef { tenant: "acme".parse().expect("a name"), app: "shop".parse().expect("a name") }
+    }
+
+    fn init(dir: &Path) -> String {
+        let said = Said::default();
+        let output = Output::new(Box::new(said.clone()), false);
+        let place = Place::find(dir).expect("a place");
+        place.write(&output, &app().app).expect("app.yaml");
+        place.add_remotes(&output, &app(), "ssh://paas@host:2222").expect("remotes");
+        said.0.lock().expect("unpoisoned").clone()
+    }
 
     #[test]
     fn what_init_writes_is_valid_with_and_without_its_comments() {
-        let app = AppRef { tenant: "acme".parse().expect("a name"), app: "shop".parse().expect("a name") };
-        let text = template(&app);
+        let text = template(&app().app);
         assert_eq!(model::Manifest::parse(&text).expect("valid").app.expect("an app").as_str(), "shop");
         let whole: String = text
             .lines()
@@ -69,5 +184,44 @@ mod tests {
             .join("\n");
         let manifest = model::Manifest::parse(&whole).expect("valid with every hint switched on");
         assert!(!manifest.processes.is_empty() && !manifest.environments.is_empty());
+    }
+
+    #[test]
+    fn app_yaml_goes_to_the_root_and_twice_is_once() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let said = init(dir.path());
+        assert!(said.contains("git push paas-dev main") && said.contains("git repository   made"), "{said}");
+        let below = dir.path().join("deep/er");
+        std::fs::create_dir_all(&below).expect("folders");
+        std::fs::remove_file(dir.path().join("app.yaml")).expect("app.yaml");
+        let said = init(&below);
+        assert!(said.contains("the root of the repository") && said.contains("paas-dev         is there already"), "{said}");
+        assert!(dir.path().join("app.yaml").exists() && !below.join("app.yaml").exists());
+    }
+
+    #[test]
+    fn a_remote_that_leads_elsewhere_is_not_pushed_to() {
+        let dir = tempfile::tempdir().expect("a directory");
+        git(dir.path(), &["init", "-q"]).expect("git");
+        git(dir.path(), &["remote", "add", "paas-dev", "https://elsewhere.example/x.git"]).expect("git");
+        let said = init(dir.path());
+        assert!(!said.contains("git push"), "{said}");
+        assert!(said.contains("git remote set-url paas-dev ssh://paas@host:2222/acme/shop/dev"), "{said}");
+    }
+
+    #[test]
+    fn a_bare_repository_is_refused_and_nothing_is_written() {
+        let dir = tempfile::tempdir().expect("a directory");
+        git(dir.path(), &["init", "-q", "--bare"]).expect("git");
+        let trouble = Place::find(dir.path()).err().expect("a refusal");
+        assert!(trouble.what.contains("bare"), "{trouble}");
+        assert!(!dir.path().join("app.yaml").exists());
+    }
+
+    #[test]
+    fn one_of_several_tenants_is_asked_for() {
+        let tenants = ["demo", "evil"].map(str::to_owned);
+        let trouble = which_tenant(&"odd-dir".parse().expect("a name"), &tenants);
+        assert_eq!((trouble.what.as_str(), trouble.next[0].as_str()), ("which tenant? demo, evil", "slipway init demo/odd-dir"));
     }
 }

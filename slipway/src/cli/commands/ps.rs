@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::stream;
+use super::{stream, twice};
 use crate::cli::args::{PsVerb, Target};
 use crate::cli::client::{CallError, Payload};
 use crate::cli::context::{Context, env_path};
@@ -35,7 +35,9 @@ pub async fn run(context: &Context, target: &Target, verb: Option<&PsVerb>) -> R
                         .next("slipway ps:scale web=2 worker=1")
                         .into());
                 };
-                wanted.insert(name.to_owned(), count);
+                if wanted.insert(name.to_owned(), count).is_some() {
+                    return Err(twice(name, "count").into());
+                }
             }
             let path = format!("{}/scale", env_path(&app));
             let pieces = context.client.stream(Method::POST, &path, Payload::Json(json!({ "counts": wanted }))).await?;
@@ -43,7 +45,8 @@ pub async fn run(context: &Context, target: &Target, verb: Option<&PsVerb>) -> R
             context.output.answer(&done, |output| {
                 let words: Vec<String> = wanted.iter().map(|(name, count)| format!("{name}={count}")).collect();
                 output.line(format!("{app} is scaled to {}", words.join(" ")));
-                output.note("slipway ps   # shows them come up");
+                let shows = if wanted.values().all(|count| *count == 0) { "end" } else { "come and go" };
+                output.note(format!("slipway ps -a {} -e {}   # shows them {shows}", app.app_ref(), app.env));
             });
             Ok(())
         }
