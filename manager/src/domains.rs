@@ -45,8 +45,11 @@ impl Manager {
     pub async fn remove_domain(&self, who: &Identity, app: &AppEnv, hostname: &Hostname) -> Result<(), Trouble> {
         self.reach_env(who, Verb::DomainsRemove, app).await?;
         if self.records.hostnames_of(app).await.or_internal()?.iter().any(|taken| taken.hostname == *hostname && taken.platform) {
-            return Err(Trouble::new(Code::InUse, format!("{hostname} is given to {app} by the platform and stays as long as the app"))
-                .why("Only added host names can be removed. Nothing was changed."));
+            return Err(Trouble::new(
+                Code::BadRequest,
+                format!("{hostname} is given to {app} by the platform and stays as long as the app"),
+            )
+            .why("Only added host names can be removed. Nothing was changed."));
         }
         let mut change = self.records.change().await.or_internal()?;
         if !change.give_up_hostname(hostname, app).await.or_internal()? {

@@ -20,9 +20,9 @@ fn one_branch_deploys_and_all_else_gets_the_exact_command() {
         }
         assert_eq!(house.branch("acme/shop/dev", "main").as_ref(), Some(&first), "{words:?} moved the ref");
     };
-    refused(&["push", "paas-dev", "feature"], &["[SW-P101]", "→ git push paas-dev feature:main"]);
+    refused(&["push", "paas-dev", "feature"], &["[SW-P101]", "→ git push paas-dev HEAD:main "]);
     refused(&["push", "paas-dev", "v1"], &["[SW-P103]", "git push paas-dev v1^{}:main"]);
-    refused(&["push", "paas-dev", ":main"], &["[SW-P102]", "can not be deleted"]);
+    refused(&["push", "paas-dev", ":main"], &["[SW-P102]", "can not be deleted", "apps:destroy acme/shop --confirm shop"]);
     refused(&["push", "--follow-tags", "paas-dev", "feature:main"], &["[SW-P107]", "git push --no-follow-tags paas-dev main"]);
     refused(&["push", "paas-dev", "feature", "feature:other"], &["[SW-P107]"]);
 
