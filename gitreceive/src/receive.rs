@@ -95,7 +95,7 @@ async fn run(house: &Arc<House>, push: &Arc<Running>, pipes: Pipes) -> u8 {
     let stderr = complained.to;
     if !in_time {
         say(&stderr, &user_errors::too_slow(app));
-    } else if said.shallow {
+    } else if said.shallow && !push.told_shallow.load(Ordering::Acquire) {
         say(&stderr, &user_errors::shallow(app, push.opened.deploys.as_ref().map_or("main", |branch| branch.as_str())));
     } else if said.too_large || complained.too_large {
         say(&stderr, &user_errors::pack_too_large(app, house.config.max_pack));
@@ -147,8 +147,8 @@ async fn feed(push: Arc<Running>, mut from: Outlet, mut git: ChildStdin) {
     while let Some(bytes) = from.next().await {
         let given = match bytes {
             Ok(bytes) => {
-                if opening.read(&bytes) {
-                    push.shallow.store(true, Ordering::Release);
+                if let Some(commits) = opening.read(&bytes) {
+                    *push.shallow.lock().expect("no holder panics") = commits;
                 }
                 git.write_all(&bytes).await
             }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use chrono::Utc;
 use model::{
-    AppEnv, Build, BuildId, BuildState, Code, Manifest, Release, ReleaseNumber, ReleaseState, RunSpec, Trouble, release::Cause, say,
+    AppEnv, Build, BuildId, BuildState, Code, Hostname, Manifest, Release, ReleaseNumber, ReleaseState, RunSpec, Trouble, release::Cause,
+    say,
 };
-use serde_json::json;
 use store::records::{Env, Lock, StoredRelease, StoredSlug};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -54,7 +54,7 @@ impl Manager {
     /// Builds a pushed commit, or finds it built, and prepares its release. Runs to its end when the pusher is gone.
     pub async fn push(&self, push: Push, pusher: Arc<dyn Say>) -> Result<ReleaseNumber, Trouble> {
         self.reach(&push.who, Verb::Push, &push.app.app_ref()).await?;
-        self.ensure_env(&push.app).await?;
+        let env = self.ensure_env(&push.app).await?;
         let mut build = Build {
             id: BuildId::mint(store::random::bytes()),
             app: push.app.clone(),
@@ -78,6 +78,9 @@ impl Manager {
         let short = push.commit.get(..8).unwrap_or(&push.commit);
         said.step(format!("Build {} of {} at {short}", build.id, push.app));
         said.detail(format!("{}/builds/{}", self.settings.dashboard, build.id));
+        if env.deploy_branch.is_none() {
+            said.detail(format!("the first push to {}: it deploys `{}` from now on", push.app, push.branch));
+        }
 
         let result = self.push_in_turn(&push, &mut build, &log, &cancel).await;
         self.queue.forget(&build.id);
@@ -339,7 +342,7 @@ impl Manager {
         slug: &StoredSlug,
         said: &dyn Say,
     ) -> Result<ReleaseNumber, Trouble> {
-        let processes = process_specs(&push.app, manifest, &slug.processes)?;
+        let processes = process_specs(&push.app, &Hostname::of_app(&push.app, &self.settings.domain), manifest, &slug.processes)?;
         let mut change = self.records.change().await.or_internal()?;
         let Some(env) = change.lock_env(&push.app).await.or_internal()? else {
             return Err(crate::events::unknown_app(&push.app.app_ref()));
@@ -372,8 +375,6 @@ impl Manager {
         };
         change.add_release(&StoredRelease { release, spec }).await.or_internal()?;
         let env = self.first_wishes(&mut change, env, push, manifest, &slug.processes).await?;
-        let detail = json!({ "release": number, "commit": push.commit, "build": build.id, "branch": push.branch });
-        self.record(&mut change, &push.who, Verb::Push, Some(&push.app.tenant), push.app.to_string(), detail).await?;
         change.commit().await.or_internal()?;
         said.step(format!("Release {number}"));
         said.detail(format!("processes: {}", names.join(", ")));

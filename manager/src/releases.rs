@@ -3,7 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::Utc;
-use model::{AppEnv, Code, Manifest, ProcessName, ProcessSpec, Release, ReleaseNumber, ReleaseState, RunSpec, Trouble, release::Cause};
+use model::health::Probe;
+use model::{
+    AppEnv, Code, HealthCheck, Hostname, Manifest, ProcessName, ProcessSpec, Release, ReleaseNumber, ReleaseState, RunSpec, Trouble,
+    release::Cause,
+};
 use serde::Serialize;
 use serde_json::json;
 use store::records::{Env, StoredRelease};
@@ -15,6 +19,7 @@ use crate::{Manager, OrInternal};
 /// How each process type runs: the commands that the build found, and what app.yaml says over them.
 pub(crate) fn process_specs(
     app: &AppEnv,
+    hostname: &Hostname,
     manifest: &Manifest,
     found: &BTreeMap<ProcessName, String>,
 ) -> Result<BTreeMap<ProcessName, ProcessSpec>, Trouble> {
@@ -32,7 +37,7 @@ pub(crate) fn process_specs(
         let spec = ProcessSpec {
             command,
             resources: hints.resources(),
-            health: hints.health_of(name),
+            health: hints.health_of(name).map(|check| asking_for(check, hostname)),
             stop_grace_s: hints.stop_grace_s.unwrap_or(10),
             drain_s: hints.drain_s.unwrap_or(30),
         };
@@ -44,6 +49,15 @@ pub(crate) fn process_specs(
             .next("echo 'web: <the command that serves on $PORT>' > Procfile && git add Procfile"));
     }
     Ok(specs)
+}
+
+/// A check over HTTP asks for the app's own name unless app.yaml says another: many frameworks answer only to names they know, and
+/// this one they must know anyhow.
+fn asking_for(mut check: HealthCheck, hostname: &Hostname) -> HealthCheck {
+    if let Probe::Http { host, .. } = &mut check.probe {
+        host.get_or_insert_with(|| hostname.clone());
+    }
+    check
 }
 
 /// What a rollback without a number goes back to, out of releases newest first. After a release that failed it is the one that

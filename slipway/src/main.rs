@@ -29,6 +29,8 @@ fn main() -> ExitCode {
         eprintln!("usage: cat id_ed25519.pub | sudo gitreceive upload-key <user>");
         return ExitCode::from(exit::USAGE);
     }
+    // The first provider stays; there is only this one.
+    drop(rustls::crypto::ring::default_provider().install_default());
     words = cli::args::split_colon(words);
     let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
