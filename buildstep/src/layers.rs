@@ -217,8 +217,8 @@ impl Layers {
         script.push_str(&format!("(\n{TIDY})\n"));
         let mut command = vec!["/bin/sh".to_owned(), "-euc".to_owned(), script, "layer".to_owned()];
         command.extend(spec.packages.iter().cloned());
-        let container_name = format!("{}-{}", name.repository.replace('/', "-"), name.tag);
-        // One of this name is what a maker left behind that was killed.
+        let container_name = format!("{}-{}-{}", name.repository.replace('/', "-"), name.tag, self.scope);
+        // One of this name is what a maker of this platform left behind that was killed; another platform may make the same layer.
         self.engine.remove(&container_name).await?;
         let container = self
             .engine

@@ -5,24 +5,24 @@ mod support;
 use buildstep::Limits;
 use support::{Bench, Files, Running};
 
-async fn served(name: &str) -> (Bench, Running) {
+/// Builds a source and runs it; gives what the pusher saw too.
+async fn served(name: &str) -> (String, Running) {
     let bench = Bench::new(&format!("source-{name}"), Limits::default()).await;
-    bench.purge().await;
-    let slug = match bench.build(&Files::folder(&format!("tests/sources/{name}"))).await {
+    let built = bench.build(&Files::folder(&format!("tests/sources/{name}"))).await;
+    let heard = bench.heard.text();
+    let slug = match built {
         Ok(slug) => slug,
-        Err(trouble) => panic!("{name} was not built: {trouble}\n{}", bench.heard.text()),
+        Err(trouble) => panic!("{name} was not built: {trouble}\n{heard}"),
     };
-    println!("{}", bench.heard.text());
-    let running = bench.serve(&slug).await;
-    bench.purge().await;
-    (bench, running)
+    println!("{heard}");
+    (heard, bench.serve(&slug).await)
 }
 
-async fn works(name: &str) -> (Bench, Running) {
-    let (bench, running) = served(name).await;
+async fn works(name: &str) -> (String, Running) {
+    let (heard, running) = served(name).await;
     let answer = running.get("/").await;
     assert!(answer.contains("it works"), "{name} answers {answer}");
-    (bench, running)
+    (heard, running)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,25 +70,23 @@ async fn yarn_modern() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn django_with_assets_beside_it() {
-    let (bench, running) = works("django").await;
+    let (heard, running) = works("django").await;
     assert!(running.get("/static/site.css").await.contains("teal"), "static files are collected and served");
-    let heard = bench.heard.text();
     assert!(heard.contains(" !     .python-version asks for Python 3.12; the nearest that the stack has is 3.13"), "{heard}");
     assert!(heard.contains("web: gunicorn shop.wsgi"), "{heard}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn go_vendored_with_two_programs() {
-    let (bench, running) = works("govendor").await;
-    let heard = bench.heard.text();
+    let (heard, running) = works("govendor").await;
     assert!(heard.contains("web: bin/web") && heard.contains("worker: bin/worker"), "{heard}");
     assert_eq!(running.exec("ls /app/bin; ls -d /app/vendor 2>/dev/null | wc -l"), "web\nworker\n0");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn node_with_a_native_add_on() {
-    let (bench, _running) = works("native").await;
-    assert!(bench.heard.text().contains("asks for Node.js 18.x; the nearest that the stack has is 20"), "{}", bench.heard.text());
+    let (heard, _running) = works("native").await;
+    assert!(heard.contains("asks for Node.js 18.x; the nearest that the stack has is 20"), "{heard}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
