@@ -19,6 +19,7 @@ use crate::authorize::Verb;
 use crate::build_log::BuildLog;
 use crate::builder::Job;
 use crate::identity::Identity;
+use crate::look::Look;
 use crate::queue::NoTurn;
 use crate::releases::process_specs;
 use crate::say::Say;
@@ -110,6 +111,7 @@ impl Manager {
     ) -> Result<ReleaseNumber, Trouble> {
         let said: &dyn Say = &**log;
         let manifest = self.manifest(push)?;
+        self.look_over(push, &manifest, said).await?;
         let turn = self.queue.turn(&push.app, &build.id, cancel, |text| said.detail(text)).await;
         let _turn = turn.map_err(|why| match why {
             NoTurn::Superseded => Trouble::new(Code::Superseded, format!("a newer push to {} took the place of this one", push.app))
@@ -138,6 +140,17 @@ impl Manager {
         };
         build.image = Some(slug.image.clone());
         self.prepare_release(push, build, &manifest, &slug, said).await
+    }
+
+    /// Looks over the source, off the threads that serve: it takes as long as there are files.
+    async fn look_over(&self, push: &Push, manifest: &Manifest, said: &dyn Say) -> Result<(), Trouble> {
+        let (source, root) = (push.source.clone(), manifest.root.clone().unwrap_or_default());
+        let looking = tokio::task::spawn_blocking(move || Look::at(&*source, &root));
+        match looking.await.or_internal()? {
+            Some(look) => look.judge(&push.app.app_ref(), self.builder.most_source(), said),
+            // A folder that is not there is refused by the builder, with the names of those that are.
+            None => Ok(()),
+        }
     }
 
     fn manifest(&self, push: &Push) -> Result<Manifest, Trouble> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use async_trait::async_trait;
-use manager::source::{Entry, EntryKind, Source, TarStream};
+use manager::source::{Entry, EntryKind, Source, Survey, TarStream};
 use model::{Digest, Manifest};
 
 /// Files of a source by path; the flag tells executables.
@@ -77,6 +77,11 @@ impl Source for Files {
 
     fn read(&self, path: &str) -> Option<Vec<u8>> {
         self.0.get(path).map(|(bytes, _)| bytes.clone())
+    }
+
+    fn survey(&self, _: &str) -> Option<Survey> {
+        let bytes = self.0.values().map(|(bytes, _)| bytes.len() as u64).sum();
+        Some(Survey { files: self.0.len() as u64, bytes, ..Survey::default() })
     }
 
     async fn tar(&self) -> std::io::Result<TarStream> {
