@@ -245,7 +245,10 @@ impl Layers {
         let mut output = self.engine.attach(container).await?;
         self.engine.start(container).await?;
         let mut sanitizer = Sanitizer::default();
-        let mut labels = HashMap::new();
+        // A layer takes over the labels of the container that made it, and gives them to all that is started from it: without
+        // its own, whoever looks into a layer by hand would lose that container to the next `reap`.
+        let own = [("slipway.kind", "layer"), (SCOPE_LABEL, "")];
+        let mut labels: HashMap<String, String> = own.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let mut last: Vec<String> = Vec::new();
         let mut lines = Vec::new();
         while let Some((_, bytes)) = output.next().await.transpose()? {

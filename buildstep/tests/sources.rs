@@ -42,7 +42,8 @@ async fn poetry() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pdm() {
-    works("pdm").await;
+    let (heard, _running) = works("pdm").await;
+    assert!(heard.contains("       1 package installed"), "{heard}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,4 +95,18 @@ async fn an_app_in_a_sub_folder() {
     let (_, running) = served("monorepo").await;
     assert!(running.get("/Procfile").await.contains("http.server"));
     assert_eq!(running.exec("ls -A /app"), ".slipway\n.slugignore\n.venv\nProcfile\nrequirements.txt");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_nobody_builds_is_served_with_a_warning() {
+    let (heard, _running) = works("unbuilt").await;
+    assert!(heard.contains(" !     package.json has a `build` script, and a static site runs none"), "{heard}");
+    assert!(heard.contains("add \"start\": \"serve -s dist\" to its scripts"), "{heard}");
+    assert!(heard.contains("       2 files\n"), "{heard}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_its_own_package_builds_and_serves() {
+    let (heard, _running) = works("served").await;
+    assert!(heard.contains("Running the build script") && heard.contains("web: serve -s dist"), "{heard}");
 }
