@@ -110,3 +110,10 @@ async fn a_page_that_its_own_package_builds_and_serves() {
     let (heard, _running) = works("served").await;
     assert!(heard.contains("Running the build script") && heard.contains("web: serve -s dist"), "{heard}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_no_requirement_brings() {
+    let (heard, _running) = works("unserved").await;
+    let warning = " !     Procfile starts `gunicorn`, which is not installed: add it to the dependencies (see requirements.txt)";
+    assert!(heard.contains(warning) && heard.contains("       1 package installed\n"), "{heard}");
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use buildstep::Limits;
 use model::{Code, Trouble};
-use support::{Bench, Files, SCOPE, docker};
+use support::{Bench, Files, Heard, SCOPE, docker};
 use tokio_util::sync::CancellationToken;
 
 fn small() -> Limits {
@@ -71,6 +71,21 @@ async fn a_full_cache_is_named() {
     let trouble =
         refused("walls-cache", small(), "for i in $(seq 8); do head -c 50M /dev/zero > /cache/build/fill$i; done; sleep 1000").await;
     assert_eq!(trouble.code, Code::BuildDisk, "{trouble}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_over_its_limit_starts_anew_and_one_below_it_stays() {
+    let bench = Bench::new("walls-cache-limit", Limits { cache: 4 << 20, ..small() }).await;
+    let keep =
+        |bytes: &str| Files::script(&format!("echo \"kept $(ls /cache/build | xargs)\"\nhead -c {bytes} /dev/zero > /cache/build/{bytes}"));
+    let mut kept = Vec::new();
+    for bytes in ["1M", "8M", "2M"] {
+        let heard = std::sync::Arc::new(Heard::default());
+        bench.build_heard(&bench.job(&keep(bytes)), CancellationToken::new(), heard.clone()).await.expect("it builds");
+        kept.push(heard.told("kept").expect("its script tells").trim().to_owned());
+    }
+    assert_eq!(kept, ["", "1M", ""], "what each build found of those before");
+    bench.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
