@@ -435,6 +435,10 @@ async fn pack(content: Content, layer: &Path, app: &AppRef, build: &str) -> Resu
 
 #[async_trait::async_trait]
 impl Builder for Buildstep {
+    fn most_source(&self) -> u64 {
+        self.config.limits.source
+    }
+
     async fn prepare(&self, job: &Job) -> Result<Prepared, Trouble> {
         let tree = rooted(&job.source, &job.manifest)?;
         let (template, notes) = self.template(&job.app.app_ref(), &tree, &job.manifest)?;

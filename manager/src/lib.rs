@@ -15,6 +15,7 @@ pub mod domains;
 pub mod events;
 pub mod identity;
 pub mod keys;
+mod look;
 pub mod members;
 pub mod people;
 mod project;

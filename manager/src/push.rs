@@ -18,6 +18,7 @@ use crate::authorize::Verb;
 use crate::build_log::BuildLog;
 use crate::builder::Job;
 use crate::identity::Identity;
+use crate::look::Look;
 use crate::queue::NoTurn;
 use crate::releases::process_specs;
 use crate::say::Say;
@@ -120,6 +121,7 @@ impl Manager {
     ) -> Result<ReleaseNumber, Trouble> {
         let said: &dyn Say = &**log;
         let manifest = self.manifest(push)?;
+        self.look_over(push, &manifest, said).await?;
         self.check_room(push, &manifest).await?;
         let turn = self.queue.turn(&push.app, &build.id, cancel, |text| said.detail(text)).await;
         let _turn = turn.map_err(|why| match why {
@@ -173,6 +175,17 @@ impl Manager {
         };
         build.image = Some(slug.image.clone());
         self.prepare_release(push, build, manifest, &slug, said).await
+    }
+
+    /// Looks over the source, off the threads that serve: it takes as long as there are files.
+    async fn look_over(&self, push: &Push, manifest: &Manifest, said: &dyn Say) -> Result<(), Trouble> {
+        let (source, root) = (push.source.clone(), manifest.root.clone().unwrap_or_default());
+        let looking = tokio::task::spawn_blocking(move || Look::at(&*source, &root));
+        match looking.await.or_internal()? {
+            Some(look) => look.judge(&push.app.app_ref(), self.builder.most_source(), said),
+            // A folder that is not there is refused by the builder, with the names of those that are.
+            None => Ok(()),
+        }
     }
 
     fn manifest(&self, push: &Push) -> Result<Manifest, Trouble> {

@@ -66,10 +66,16 @@ fn a_refused_push_changes_nothing(platform: &Platform) -> Result<()> {
     let repository = Repository::reopen(platform, "hello");
     let good = repository.git(&["rev-parse", "HEAD"])?;
     repository.write("requirements.txt", "no-such-package-of-slipway==99.99\n")?;
+    repository.write("model.bin", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n")?;
     repository.commit("Break the build")?;
+    repository.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{good},vendor/lib")])?;
+    repository.git(&["commit", "-q", "--amend", "--no-edit"])?;
     let pushed = repository.push("acme/hello/dev")?;
     assert!(!pushed.ok, "a broken build was accepted:\n{}", pushed.said);
     assert!(pushed.said.contains("[SW-B103]") && pushed.said.contains("pre-receive hook declined"), "{}", pushed.said);
+    for part in ["       5 files, ", "and empty in the build: vendor/lib", "which are not part of a push: model.bin"] {
+        assert!(pushed.said.contains(part), "the push did not say {part:?}:\n{}", pushed.said);
+    }
     assert!(repository.git(&["ls-remote", &platform.remote("acme/hello/dev"), "main"])?.starts_with(&good), "the ref moved");
     assert_eq!(platform.get(DEV, "/")?.status, 200, "the old release does not serve any more");
     assert!(platform.containers("build")?.is_empty(), "a build container is left behind");
