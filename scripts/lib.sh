@@ -122,17 +122,17 @@ build() {
         cargo build --profile "$profile" --locked -p slipway --manifest-path "$SLIPWAY_ROOT/Cargo.toml"
         return
     fi
-    total="$(grep -c '^name = ' "$SLIPWAY_ROOT/Cargo.lock")"
+    total="$(cargo tree --locked -p slipway -e normal,build --prefix none --manifest-path "$SLIPWAY_ROOT/Cargo.toml" 2>/dev/null |
+        sed 's/ (.*//' | sort -u | wc -l || true)"
     log="$(mktemp)"
     cargo build --profile "$profile" --locked -p slipway --manifest-path "$SLIPWAY_ROOT/Cargo.toml" >"$log" 2>&1 &
-    local pid=$! last=-1 now
+    local pid=$! begun=$SECONDS said=$SECONDS
     while kill -0 "$pid" 2>/dev/null; do
-        now="$(grep -c '^ *Compiling' "$log" || true)"
-        if [ "$now" != "$last" ] && [ "$((now % 25))" -lt "$((now - last))" ] && [ "$now" -gt 0 ]; then
-            detail "compiling: $now of about $total crates after $((SECONDS - _begun)) s"
+        if [ $((SECONDS - said)) -ge 15 ]; then
+            said=$SECONDS
+            detail "compiling: $(grep -c '^ *Compiling' "$log" || true) of $total crates after $((SECONDS - begun)) s"
         fi
-        last="$now"
-        sleep 2
+        sleep 1
     done
     if ! wait "$pid"; then
         tail -n 40 "$log" >&2

@@ -4,6 +4,7 @@
 //! routes. Must never know how a build runs, where an instance is placed, or how bytes reach a user: those are traits here,
 //! wired by the binary.
 
+mod activate;
 pub mod apps;
 pub mod authorize;
 pub mod build_log;

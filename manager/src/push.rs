@@ -1,7 +1,6 @@
-//! One push: from a commit in quarantine to a prepared release, and from the moved ref to a live one.
+//! One push, until the ref moves: from a commit in quarantine to a prepared release.
 //!
-//! The git ref is the commit point. `push` runs before it moves and only prepares; `activate` runs after it. Whatever dies in
-//! between is settled by where the ref stands.
+//! The git ref is the commit point. What is here runs before it moves and only prepares; `activate.rs` is what comes after.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,6 +123,8 @@ impl Manager {
         let job = Job { build: build.id.clone(), app: push.app.clone(), source: push.source.clone(), manifest: manifest.clone() };
         let prepared = self.builder.prepare(&job).await?;
         build.template = Some(prepared.template.clone());
+        // Who looks at the running build sees what it is built with.
+        self.save_build(build).await?;
         said.step(format!("Template: {}", prepared.template));
         for note in &prepared.notes {
             said.detail(note);
@@ -332,57 +333,6 @@ impl Manager {
             change.save_env(&env).await.or_internal()?;
         }
         Ok(env)
-    }
-
-    /// The ref has moved to `commit`: makes its prepared release the one that should serve, and waits until it does.
-    pub async fn activate(&self, who: &Identity, app: &AppEnv, commit: &str, said: Arc<dyn Say>) -> Result<(), Trouble> {
-        let Some(number) = self.activate_prepared(app, commit).await? else {
-            return Err(crate::internal(&std::io::Error::other(format!("no prepared release of {app} at {commit}"))));
-        };
-        tracing::info!(%app, release = %number, by = %who.actor, "activated");
-        self.roll_out(app, number, said).await
-    }
-
-    /// Makes the newest prepared release of a commit active. None when there is none.
-    async fn activate_prepared(&self, app: &AppEnv, commit: &str) -> Result<Option<ReleaseNumber>, Trouble> {
-        let releases = self.records.releases(app, 50).await.or_internal()?;
-        let prepared = releases.iter().find(|stored| stored.release.state == ReleaseState::Prepared && stored.release.commit == commit);
-        let Some(stored) = prepared else { return Ok(None) };
-        let number = stored.release.number;
-        let mut change = self.records.change().await.or_internal()?;
-        let Some(mut env) = change.lock_env(app).await.or_internal()? else { return Ok(None) };
-        env.current = Some(number);
-        change.save_env(&env).await.or_internal()?;
-        change.set_release_state(app, number, ReleaseState::Active, None).await.or_internal()?;
-        change.commit().await.or_internal()?;
-        self.project(app).await?;
-        Ok(Some(number))
-    }
-
-    /// Brings prepared releases to an end by where the ref stands: that of the ref's commit is activated, others never were.
-    pub async fn settle(&self, app: &AppEnv, tip: Option<&str>) -> Result<(), Trouble> {
-        if let Some(tip) = tip
-            && let Some(number) = self.activate_prepared(app, tip).await?
-        {
-            tracing::warn!(%app, release = %number, "activated a release whose push had no end");
-        }
-        let releases = self.records.releases(app, 50).await.or_internal()?;
-        for stored in releases.iter().filter(|stored| stored.release.state == ReleaseState::Prepared) {
-            let mut change = self.records.change().await.or_internal()?;
-            let reason = Some("the push ended before its ref moved");
-            change.set_release_state(app, stored.release.number, ReleaseState::Aborted, reason).await.or_internal()?;
-            change.commit().await.or_internal()?;
-        }
-        Ok(())
-    }
-
-    /// Apps with a prepared release whose fate is open.
-    pub async fn unsettled(&self) -> Result<Vec<AppEnv>, Trouble> {
-        let prepared = self.records.releases_in(ReleaseState::Prepared).await.or_internal()?;
-        let mut apps: Vec<AppEnv> = prepared.into_iter().map(|stored| stored.release.app).collect();
-        apps.sort();
-        apps.dedup();
-        Ok(apps)
     }
 
     async fn save_build(&self, build: &Build) -> Result<(), Trouble> {

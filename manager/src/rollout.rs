@@ -140,14 +140,19 @@ impl Manager {
     pub async fn resume_rollouts(self: Arc<Self>) -> Result<(), Trouble> {
         for stored in self.records.releases_in(ReleaseState::Active).await.or_internal()? {
             let (app, number) = (stored.release.app, stored.release.number);
-            let manager = self.clone();
-            tokio::spawn(async move {
-                if let Err(trouble) = manager.roll_out(&app, number, Arc::new(crate::say::Nobody)).await {
-                    tracing::warn!(%app, release = %number, %trouble, "a rollout that was taken up again did not become healthy");
-                }
-            });
+            self.roll_out_alone(app, number);
         }
         Ok(())
+    }
+
+    /// A rollout that nobody waits for.
+    pub(crate) fn roll_out_alone(self: &Arc<Self>, app: AppEnv, number: ReleaseNumber) {
+        let manager = self.clone();
+        tokio::spawn(async move {
+            if let Err(trouble) = manager.roll_out(&app, number, Arc::new(crate::say::Nobody)).await {
+                tracing::warn!(%app, release = %number, %trouble, "a rollout that was taken up again did not become healthy");
+            }
+        });
     }
 
     /// The inner result is the rollout's; the outer is the platform's own.

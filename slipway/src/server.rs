@@ -189,6 +189,11 @@ async fn roles(config: &Config, begun: Instant, records: Records, keyring: Arc<K
         }));
     }
 
+    // Before gitreceive settles what its last life left open: that begins rollouts of its own.
+    if let Err(trouble) = manager.clone().resume_rollouts().await {
+        tracing::error!(%trouble, "rollouts of the last life could not be taken up");
+    }
+
     tracing::debug!(role = "gitreceive", "starting");
     let room = room::Room::new(config.platform.data_dir.clone(), config.disk.reserve_mb * 1_000_000);
     let desk = Arc::new(desk::ManagerDesk { manager: manager.clone(), web: web.clone(), oneoffs, room });
@@ -201,9 +206,6 @@ async fn roles(config: &Config, begun: Instant, records: Records, keyring: Arc<K
     let stop = front.clone();
     fronts.spawn(named("gitreceive", async move { Ok(git.serve(stop).await?) }));
 
-    if let Err(trouble) = manager.clone().resume_rollouts().await {
-        tracing::error!(%trouble, "rollouts of the last life could not be taken up");
-    }
     let ready = begun.elapsed().as_millis();
     tracing::info!(duration_ms = ready as u64, dashboard = %config.dashboard(), "ready");
     println!("slipway is ready after {ready} ms: dashboard {}, git {}", config.dashboard(), config.ssh_url());

@@ -12,14 +12,15 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use tokio::process::{Child, Command};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Role and database of the platform.
 const ROLE: &str = "slipway";
 /// How long a start may take, crash recovery included.
 const START: Duration = Duration::from_secs(60);
-
+/// How long one try may take.
+const TRY: Duration = Duration::from_secs(3);
 /// How long after a failed start the next one is tried.
 const AGAIN: Duration = Duration::from_secs(2);
 
@@ -175,9 +176,11 @@ impl Postgres {
         let deadline = Instant::now() + START;
         let mut last = None;
         while Instant::now() < deadline {
-            match options(&self.sockets).database("postgres").connect().await {
-                Ok(connection) => return make_database(connection).await.map_err(|source| self.not_ready(Some(source))),
-                Err(error) => last = Some(error),
+            // A server that accepts and says nothing is asked again.
+            match timeout(TRY, options(&self.sockets).database("postgres").connect()).await {
+                Ok(Ok(connection)) => return make_database(connection).await.map_err(|source| self.not_ready(Some(source))),
+                Ok(Err(error)) => last = Some(error),
+                Err(_) => tracing::warn!("PostgreSQL accepts connections and does not answer yet"),
             }
             if let Some(child) = &mut self.child
                 && let Ok(Some(_)) = child.try_wait()
@@ -250,7 +253,7 @@ impl Postgres {
             return;
         }
         match &mut self.child {
-            Some(child) => drop(tokio::time::timeout(START, child.wait()).await),
+            Some(child) => drop(timeout(START, child.wait()).await),
             None => {
                 let deadline = Instant::now() + START;
                 while self.running_pid().is_some() && Instant::now() < deadline {

@@ -1,0 +1,85 @@
+//! What a moved ref brings: its prepared release becomes the one that should serve.
+//!
+//! A prepared release is activated if and only if its ref moved. Whatever dies in between is settled by where the ref stands.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use model::{AppEnv, ReleaseNumber, ReleaseState, Time, Trouble, say};
+
+use crate::identity::Identity;
+use crate::say::Say;
+use crate::{Manager, OrInternal};
+
+impl Manager {
+    /// The ref has moved to `commit`: makes its prepared release the one that should serve, and waits until it does.
+    pub async fn activate(&self, who: &Identity, app: &AppEnv, commit: &str, said: Arc<dyn Say>) -> Result<(), Trouble> {
+        let Some(number) = self.activate_prepared(app, commit).await? else {
+            return Err(crate::internal(&std::io::Error::other(format!("no prepared release of {app} at {commit}"))));
+        };
+        tracing::info!(%app, release = %number, by = %who.actor, "activated");
+        self.roll_out(app, number, said.clone()).await?;
+        if let Some(times) = self.times(app, number).await? {
+            said.detail(times);
+        }
+        Ok(())
+    }
+
+    /// Where the time of a push went, in a line.
+    async fn times(&self, app: &AppEnv, number: ReleaseNumber) -> Result<Option<String>, Trouble> {
+        let Some(stored) = self.records.release(app, number).await.or_internal()? else { return Ok(None) };
+        let Some(build) = stored.release.build else { return Ok(None) };
+        let Some(build) = self.records.build(&build).await.or_internal()? else { return Ok(None) };
+        Ok(build.started.zip(build.ended).map(|(started, ended)| {
+            let took = |from: Time, to: Time| say::elapsed(u64::try_from((to - from).num_milliseconds()).unwrap_or(0));
+            let waited =
+                if (started - build.at).num_seconds() > 0 { format!("{} in the queue, ", took(build.at, started)) } else { String::new() };
+            let built = if build.reused { "no build".to_owned() } else { format!("{} to build", took(started, ended)) };
+            let now = Utc::now();
+            format!("{} from push to live: {waited}{built}, {} to roll out", took(build.at, now), took(ended, now))
+        }))
+    }
+
+    /// Makes the newest prepared release of a commit active. None when there is none.
+    async fn activate_prepared(&self, app: &AppEnv, commit: &str) -> Result<Option<ReleaseNumber>, Trouble> {
+        let releases = self.records.releases(app, 50).await.or_internal()?;
+        let prepared = releases.iter().find(|stored| stored.release.state == ReleaseState::Prepared && stored.release.commit == commit);
+        let Some(stored) = prepared else { return Ok(None) };
+        let number = stored.release.number;
+        let mut change = self.records.change().await.or_internal()?;
+        let Some(mut env) = change.lock_env(app).await.or_internal()? else { return Ok(None) };
+        env.current = Some(number);
+        change.save_env(&env).await.or_internal()?;
+        change.set_release_state(app, number, ReleaseState::Active, None).await.or_internal()?;
+        change.commit().await.or_internal()?;
+        self.project(app).await?;
+        Ok(Some(number))
+    }
+
+    /// Brings prepared releases to an end by where the ref stands: that of the ref's commit is activated, others never were.
+    pub async fn settle(self: &Arc<Self>, app: &AppEnv, tip: Option<&str>) -> Result<(), Trouble> {
+        if let Some(tip) = tip
+            && let Some(number) = self.activate_prepared(app, tip).await?
+        {
+            tracing::warn!(%app, release = %number, "activated a release whose push had no end");
+            self.roll_out_alone(app.clone(), number);
+        }
+        let releases = self.records.releases(app, 50).await.or_internal()?;
+        for stored in releases.iter().filter(|stored| stored.release.state == ReleaseState::Prepared) {
+            let mut change = self.records.change().await.or_internal()?;
+            let reason = Some("the push ended before its ref moved");
+            change.set_release_state(app, stored.release.number, ReleaseState::Aborted, reason).await.or_internal()?;
+            change.commit().await.or_internal()?;
+        }
+        Ok(())
+    }
+
+    /// Apps with a prepared release whose fate is open.
+    pub async fn unsettled(&self) -> Result<Vec<AppEnv>, Trouble> {
+        let prepared = self.records.releases_in(ReleaseState::Prepared).await.or_internal()?;
+        let mut apps: Vec<AppEnv> = prepared.into_iter().map(|stored| stored.release.app).collect();
+        apps.sort();
+        apps.dedup();
+        Ok(apps)
+    }
+}
