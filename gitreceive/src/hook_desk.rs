@@ -159,6 +159,7 @@ async fn decide(house: &Arc<House>, push: &Arc<Running>, hello: Hello, said: &Li
         change: change.clone(),
         options: hello.options.clone(),
         source,
+        refs: house.repositories.refs(&push.opened.app),
     };
     match house.desk.pre_receive(context(quarantined), said.clone()).await {
         Verdict::Accept => Ok(context(accepted)),

@@ -52,6 +52,7 @@ impl Manager {
         change.save_env(&env).await.or_internal()?;
         change.set_release_state(app, number, ReleaseState::Active, None).await.or_internal()?;
         change.commit().await.or_internal()?;
+        self.settled.notify_waiters();
         self.project(app).await?;
         Ok(Some(number))
     }
@@ -71,6 +72,7 @@ impl Manager {
             change.set_release_state(app, stored.release.number, ReleaseState::Aborted, reason).await.or_internal()?;
             change.commit().await.or_internal()?;
         }
+        self.settled.notify_waiters();
         Ok(())
     }
 

@@ -130,6 +130,12 @@ impl Manager {
                 .next(format!("slipway apps:destroy {app} --confirm {}", app.app)));
         }
         let envs = self.records.envs(app).await.or_internal()?;
+        // Builds that run would go on for an app that is gone.
+        for env in &envs {
+            for build in self.records.builds(&env.app, 20).await.or_internal()?.iter().filter(|build| !build.state.is_final()) {
+                self.queue.cancel(&build.id);
+            }
+        }
         let mut change = self.records.change().await.or_internal()?;
         change.remove_app(app).await.or_internal()?;
         self.record(&mut change, who, Verb::AppsDestroy, Some(&app.tenant), app.to_string(), json!({})).await?;

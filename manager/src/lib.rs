@@ -81,6 +81,8 @@ pub struct Manager {
     estate: std::sync::OnceLock<Arc<dyn Estate>>,
     pub(crate) logs: build_log::BuildLogs,
     pub(crate) queue: queue::Queue,
+    /// Rings when a prepared release was activated or given up.
+    pub(crate) settled: tokio::sync::Notify,
 }
 
 impl Manager {
@@ -95,7 +97,18 @@ impl Manager {
     ) -> Self {
         let logs = build_log::BuildLogs::new(settings.builds_dir.clone());
         let queue = queue::Queue::new(settings.builders);
-        Self { records, live, keyring, settings, builder, placement, estate: std::sync::OnceLock::new(), logs, queue }
+        Self {
+            records,
+            live,
+            keyring,
+            settings,
+            builder,
+            placement,
+            estate: std::sync::OnceLock::new(),
+            logs,
+            queue,
+            settled: tokio::sync::Notify::new(),
+        }
     }
 
     /// Says who clears what a destroyed app leaves; once, when all roles are wired.

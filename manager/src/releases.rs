@@ -46,6 +46,16 @@ pub(crate) fn process_specs(
     Ok(specs)
 }
 
+/// What a rollback without a number goes back to, out of releases newest first. After a release that failed it is the one that
+/// still serves: its config comes back with it. Else the one that served before.
+fn last_good(releases: &[(ReleaseNumber, ReleaseState)], serving: Option<ReleaseNumber>) -> Option<ReleaseNumber> {
+    let newest = releases.iter().find(|(_, state)| !matches!(state, ReleaseState::Aborted | ReleaseState::Prepared));
+    if newest.is_some_and(|(number, state)| *state == ReleaseState::Failed && Some(*number) != serving) && serving.is_some() {
+        return serving;
+    }
+    releases.iter().find(|(number, state)| state.was_good() && serving.is_none_or(|serving| *number < serving)).map(|(number, _)| *number)
+}
+
 /// What differs between two releases.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diff {
@@ -92,11 +102,15 @@ impl Manager {
             Some(number) => self.stored(app, number).await?,
             None => {
                 let releases = self.records.releases(app, 200).await.or_internal()?;
-                let current = env.current;
-                releases
-                    .into_iter()
-                    .find(|stored| stored.release.state.was_good() && current.is_none_or(|current| stored.release.number < current))
-                    .ok_or_else(|| Trouble::new(Code::NoRelease, format!("{app} has no earlier release that served")))?
+                let states: Vec<_> = releases.iter().map(|stored| (stored.release.number, stored.release.state)).collect();
+                let number = last_good(&states, env.current).ok_or_else(|| {
+                    Trouble::new(Code::NoRelease, format!("{app} has no earlier release that served")).next(format!(
+                        "slipway releases -a {} -e {}",
+                        app.app_ref(),
+                        app.env
+                    ))
+                })?;
+                self.stored(app, number).await?
             }
         };
         if matches!(target.release.state, ReleaseState::Aborted | ReleaseState::Prepared) {
@@ -215,4 +229,20 @@ fn process_line(name: &ProcessName, old: &ProcessSpec, new: &ProcessSpec) -> Str
         parts.push("other stop times".into());
     }
     format!("process  ~ {name}: {}", parts.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_back_leads_before_the_last_attempt() {
+        use ReleaseState::{Aborted, Failed, Live, Retired};
+        let n = ReleaseNumber;
+        assert_eq!(last_good(&[(n(2), Live), (n(1), Retired)], Some(n(2))), Some(n(1)));
+        assert_eq!(last_good(&[(n(1), Live)], Some(n(1))), None);
+        assert_eq!(last_good(&[(n(3), Failed), (n(2), Live), (n(1), Retired)], Some(n(2))), Some(n(2)));
+        assert_eq!(last_good(&[(n(4), Aborted), (n(3), Live), (n(2), Failed), (n(1), Retired)], Some(n(3))), Some(n(1)));
+        assert_eq!(last_good(&[(n(1), Failed)], None), None);
+    }
 }

@@ -102,6 +102,8 @@ pub struct Supervisor {
     pub slots: u32,
     pub memory_mb: u32,
     pub cpu_millis: u32,
+    /// How many times over the cores may be promised.
+    pub cpu_overcommit: u32,
     pub network: String,
     pub subnet: String,
 }

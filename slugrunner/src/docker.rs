@@ -363,7 +363,7 @@ impl Runtime for DockerRuntime {
         within(ACT, self.docker.resize_container_tty(&id.0, options)).await
     }
 
-    fn events(&self, key: &str, value: &str) -> Streamed<()> {
+    fn events(&self, key: &str, value: &str) -> Streamed<ContainerId> {
         // No exec events: a health check by command would wake the supervisor with each probe.
         let filters = HashMap::from([
             filter("type", &["container"]),
@@ -371,6 +371,7 @@ impl Runtime for DockerRuntime {
             filter("event", &["create", "start", "die", "destroy", "oom"]),
         ]);
         let options = query::EventsOptionsBuilder::default().filters(&filters).build();
-        Box::pin(self.docker.events(Some(options)).map_err(fail).map_ok(drop))
+        let id = |event: bollard::models::EventMessage| ContainerId(event.actor.and_then(|actor| actor.id).unwrap_or_default());
+        Box::pin(self.docker.events(Some(options)).map_err(fail).map_ok(id))
     }
 }

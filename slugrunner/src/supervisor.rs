@@ -119,8 +119,15 @@ impl Supervisor {
 async fn listen(runtime: Arc<dyn Runtime>, scope: String, bell: Arc<Notify>) {
     loop {
         let mut events = runtime.events(labels::SCOPE, &scope);
-        while let Some(Ok(())) = events.next().await {
+        while let Some(Ok(container)) = events.next().await {
             bell.notify_one();
+            // The engine tells of an end before its list shows it. It answers for the one container when all is done; then the
+            // list is true, and without this the truth would wait for the timer.
+            let (runtime, bell) = (runtime.clone(), bell.clone());
+            tokio::spawn(async move {
+                drop(runtime.inspect(&container).await);
+                bell.notify_one();
+            });
         }
         // The engine went away: look as soon as it is back, as events may have been lost.
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -39,6 +39,7 @@ impl ManagerDesk {
     async fn push(&self, push: Push, said: &Lines) -> Result<(), Trouble> {
         let who = self.who(&push.who).await?;
         let about = push.source.about().map_err(|error| manager::internal(&error))?;
+        let seen = push.clone();
         let push = manager::push::Push {
             who,
             app: push.app,
@@ -46,6 +47,7 @@ impl ManagerDesk {
             commit: push.change.new.as_str().to_owned(),
             subject: about.subject,
             source: Arc::new(Commit(push.source)),
+            is_current: Arc::new(move || seen.is_current()),
         };
         self.manager.push(push, Arc::new(Pusher(said.clone()))).await.map(drop)
     }

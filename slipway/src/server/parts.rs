@@ -150,7 +150,7 @@ fn capacity(config: &Config) -> model::Capacity {
         let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         u32::try_from(total.unwrap_or(0) / 1024).unwrap_or(u32::MAX).saturating_sub(OURS)
     };
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from) as u32 * 1_000;
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from) as u32 * 1_000 * config.supervisor.cpu_overcommit.max(1);
     let chosen = |value: u32, otherwise: &dyn Fn() -> u32| if value > 0 { value } else { otherwise() };
     model::Capacity {
         slots: config.supervisor.slots,

@@ -229,6 +229,7 @@ impl Platform {
             commit: commit.into(),
             subject: subject.into(),
             source: Arc::new(Files),
+            is_current: Arc::new(|| true),
         };
         let number = self.manager.push(push, Arc::new(manager::say::Nobody)).await?;
         self.manager.activate(&who, app, commit, Arc::new(manager::say::Nobody)).await?;
