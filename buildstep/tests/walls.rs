@@ -164,7 +164,9 @@ async fn leftovers_of_another_life_are_reaped() {
     let image = docker(&["images", "--quiet", "slipway/stack-procfile-build"]);
     let image = image.lines().next().expect("the layer").to_owned();
     // Named like a build of this test alone: others run at the same time, so only this one may be looked at.
-    docker(&["run", "--detach", "--label", "slipway.kind=build", "--label", "slipway.build=b-left-over", &image, "sleep", "1000"]);
+    let labels =
+        ["slipway.kind=build", "slipway.scope=slipway-build-test", "slipway.build=b-left-over"].map(|label| format!("--label={label}"));
+    docker(&["run", "--detach", &labels[0], &labels[1], &labels[2], &image, "sleep", "1000"]);
     bench.builder.reap().await;
     assert_eq!(docker(&["ps", "--all", "--quiet", "--filter", "label=slipway.build=b-left-over"]), "");
     bench.purge().await;

@@ -1,7 +1,8 @@
 //! A Docker Engine of the test's own, which may be stopped, frozen and killed: the machine's own is never touched.
 //!
-//! It keeps away from the packet filter and makes no default bridge, so two engines stand side by side. Containers reach this host
-//! and nothing else; the layers of a stack are copied from the machine's engine.
+//! It keeps away from the packet filter and has a default bridge of its own, so two engines stand side by side. It must never be
+//! started with `--bridge=none`: such an engine deletes `docker0`, whose ever that is. Containers reach this host and nothing else;
+//! the layers of a stack are copied from the machine's engine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,13 +16,20 @@ use crate::platform::{Platform, wait_for};
 /// An engine and everything that it holds.
 pub struct OwnEngine {
     dir: tempfile::TempDir,
+    bridge: String,
     daemon: Option<Child>,
 }
 
 impl OwnEngine {
     /// Starts an empty engine.
     pub fn start() -> Result<Self> {
-        let mut engine = Self { dir: tempfile::Builder::new().prefix("slipway-engine-").tempdir()?, daemon: None };
+        let dir = tempfile::Builder::new().prefix("slipway-engine-").tempdir()?;
+        // By process, as subnets of platforms are.
+        let mut engine = Self { dir, bridge: format!("swe{}", std::process::id()), daemon: None };
+        let address = format!("10.233.{}.1/24", std::process::id() % 100);
+        ip(&["link", "add", &engine.bridge, "type", "bridge"])?;
+        ip(&["addr", "add", &address, "dev", &engine.bridge])?;
+        ip(&["link", "set", &engine.bridge, "up"])?;
         engine.up()?;
         Ok(engine)
     }
@@ -50,7 +58,8 @@ impl OwnEngine {
         command
             .args([place("data-root", "data"), place("exec-root", "exec"), place("pidfile", "pid")])
             .arg(format!("--host=unix://{}", self.socket().display()))
-            .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-masq=false", "--shutdown-timeout=5"])
+            .arg(format!("--bridge={}", self.bridge))
+            .args(["--iptables=false", "--ip6tables=false", "--ip-masq=false", "--shutdown-timeout=5"])
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
@@ -103,6 +112,13 @@ impl OwnEngine {
     }
 }
 
+fn ip(words: &[&str]) -> Result<()> {
+    if !Command::new("ip").args(words).status()?.success() {
+        bail!("ip {} failed: the test must run as root", words.join(" "));
+    }
+    Ok(())
+}
+
 impl Drop for OwnEngine {
     fn drop(&mut self) {
         if self.daemon.is_some() {
@@ -111,6 +127,9 @@ impl Drop for OwnEngine {
             if let Err(error) = ended {
                 eprintln!("could not end the test's own engine: {error:#}");
             }
+        }
+        if let Err(error) = ip(&["link", "del", &self.bridge]) {
+            eprintln!("the bridge of the test's own engine stays: {error:#}");
         }
         // What it mounted below its directory would keep that from going.
         let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Docker goes away under a platform: stopped, and hanging. What is refused says why, what ran comes back, nothing is left behind.
 
+use std::collections::BTreeSet;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,7 @@ const SLOW: &str = "import sys, time\nprint('the slow part begins', flush=True)\
 
 #[test]
 fn docker_stops_and_hangs() -> Result<()> {
+    let bridges = interfaces()?;
     let mut engine = OwnEngine::start()?;
     engine.take_python_stack()?;
     let platform = Platform::start_on(Ground { docker: Some(engine.socket()), ..Ground::default() })?;
@@ -53,7 +55,15 @@ fn docker_stops_and_hangs() -> Result<()> {
     repository.commit("A note")?;
     let pushed = repository.push("acme/hello/dev")?;
     assert!(pushed.ok && pushed.said.contains("is live"), "the platform did not recover:\n{}", pushed.said);
+    drop(platform);
+    drop(engine);
+    let gone: Vec<_> = bridges.difference(&interfaces()?).cloned().collect();
+    assert!(!gone.iter().any(|name| name == "docker0"), "the machine's own bridge is gone: {gone:?}");
     Ok(())
+}
+
+fn interfaces() -> Result<BTreeSet<String>> {
+    std::fs::read_dir("/sys/class/net")?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
 
 fn first_push(platform: &Platform) -> Result<()> {
