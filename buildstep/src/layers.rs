@@ -295,10 +295,7 @@ impl Layers {
     /// Removes what an interrupted making left behind.
     pub async fn reap(&self) -> Result<(), EngineError> {
         let stale = self.engine.labelled(&[STACK_LABEL.to_owned(), format!("{SCOPE_LABEL}={}", self.scope)]).await?;
-        futures_util::stream::iter(stale)
-            .map(Ok)
-            .try_for_each(|(container, _)| async move { self.engine.remove(&container).await })
-            .await?;
+        futures_util::stream::iter(stale).map(Ok).try_for_each(|container| async move { self.engine.remove(&container.id).await }).await?;
         for entry in std::fs::read_dir(&self.work).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(TEMP) {
                 let _ = std::fs::remove_dir_all(entry.path());

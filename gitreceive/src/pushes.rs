@@ -115,6 +115,11 @@ impl Running {
         *self.phase() = Phase::Rolled(rollout);
     }
 
+    /// Whether nobody has told the pusher yet why it ended.
+    pub(crate) fn is_unexplained(&self) -> bool {
+        matches!(*self.phase(), Phase::Fresh | Phase::Accepted(_))
+    }
+
     /// How the rollout ended, when there was one.
     pub(crate) fn rollout(&self) -> Option<Rollout> {
         match *self.phase() {

@@ -162,7 +162,7 @@ impl Manager {
             }
             self.create_app(who, &app.app_ref(), None).await?;
         }
-        self.reach(who, verb, &app.app_ref()).await?;
+        self.reach_in(who, verb, app).await?;
         let env = if push { Some(self.ensure_env(app).await?) } else { self.records.env(app).await.or_internal()? };
         Ok(env.and_then(|env| env.deploy_branch))
     }

@@ -54,7 +54,7 @@ pub struct Push {
 impl Manager {
     /// Builds a pushed commit, or finds it built, and prepares its release. Runs to its end when the pusher is gone.
     pub async fn push(&self, push: Push, pusher: Arc<dyn Say>) -> Result<ReleaseNumber, Trouble> {
-        self.reach(&push.who, Verb::Push, &push.app.app_ref()).await?;
+        self.reach_in(&push.who, Verb::Push, &push.app).await?;
         let env = self.ensure_env(&push.app).await?;
         let mut build = Build {
             id: BuildId::mint(store::random::bytes()),

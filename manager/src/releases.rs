@@ -10,7 +10,7 @@ use model::{
 };
 use serde::Serialize;
 use serde_json::json;
-use store::records::{Env, StoredRelease};
+use store::records::{Change, Env, StoredRelease};
 
 use crate::authorize::Verb;
 use crate::identity::Identity;
@@ -139,52 +139,47 @@ impl Manager {
         }
         let cause = Cause::Rollback { to: target.release.number };
         let config = self.keyring.open_map(&app.to_string(), &target.spec.config).or_internal()?;
-        self.release_again(who, app, target, cause, Some(config)).await
-    }
-
-    /// A new release of an image that has been released before.
-    pub(crate) async fn release_again(
-        &self,
-        who: &Identity,
-        app: &AppEnv,
-        base: StoredRelease,
-        cause: Cause,
-        config: Option<BTreeMap<String, String>>,
-    ) -> Result<ReleaseNumber, Trouble> {
-        let verb = if matches!(cause, Cause::Rollback { .. }) { Verb::Rollback } else { Verb::ConfigSet };
         let mut change = self.records.change().await.or_internal()?;
         let Some(mut env) = change.lock_env(app).await.or_internal()? else {
             return Err(crate::events::unknown_app(&app.app_ref()));
         };
-        let number = change.next_release(app).await.or_internal()?;
-        let config = match config {
-            Some(config) => config,
-            None => self.keyring.open_map(&app.to_string(), &base.spec.config).or_internal()?,
-        };
+        // The config that is rolled back to is the config from now on.
+        env.config_keys = config.keys().cloned().collect();
+        env.config = Some(self.keyring.seal_map(&app.to_string(), &config));
+        let number = self.release_again(&mut change, who, &mut env, target, cause.clone(), &config).await?;
+        let detail = json!({ "release": number, "cause": cause });
+        self.record(&mut change, who, Verb::Rollback, Some(&app.tenant), app.to_string(), detail).await?;
+        change.commit().await.or_internal()?;
+        self.project(app).await?;
+        Ok(number)
+    }
+
+    /// Adds a release of an image that has been released before, and makes it the one that should serve. The caller records the
+    /// event of what it is part of, commits, and projects.
+    pub(crate) async fn release_again(
+        &self,
+        change: &mut Change,
+        who: &Identity,
+        env: &mut Env,
+        base: StoredRelease,
+        cause: Cause,
+        config: &BTreeMap<String, String>,
+    ) -> Result<ReleaseNumber, Trouble> {
+        let number = change.next_release(&env.app).await.or_internal()?;
         let release = Release {
             number,
             state: ReleaseState::Active,
             by: who.user_or_operator(),
             at: Utc::now(),
-            cause: cause.clone(),
+            cause,
             config_keys: config.keys().cloned().collect(),
             reason: None,
             ..base.release
         };
-        let sealed = self.keyring.seal_map(&app.to_string(), &config);
-        if matches!(cause, Cause::Rollback { .. }) {
-            // The config that was rolled back to is the config from now on.
-            env.config_keys = config.keys().cloned().collect();
-            env.config = Some(sealed.clone());
-        }
-        let spec = RunSpec { release: number, config: sealed, ..base.spec };
+        let spec = RunSpec { release: number, config: self.keyring.seal_map(&env.app.to_string(), config), ..base.spec };
         change.add_release(&StoredRelease { release, spec }).await.or_internal()?;
         env.current = Some(number);
-        change.save_env(&env).await.or_internal()?;
-        let detail = json!({ "release": number, "cause": cause });
-        self.record(&mut change, who, verb, Some(&app.tenant), app.to_string(), detail).await?;
-        change.commit().await.or_internal()?;
-        self.project(app).await?;
+        change.save_env(env).await.or_internal()?;
         Ok(number)
     }
 

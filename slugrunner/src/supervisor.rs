@@ -256,7 +256,9 @@ impl Round {
 
     async fn try_secure(&self) -> Result<(), String> {
         let kit = &self.work.kit;
-        for network in std::iter::once(&kit.config.network).chain(&kit.config.build_network) {
+        // An engine that is away is asked by the list alone; when it is back, everything is made sure again before anything starts.
+        let networks = std::iter::once(&kit.config.network).chain(&kit.config.build_network).filter(|_| !self.engine_down);
+        for network in networks {
             let made = kit.runtime.ensure_network(network).await;
             made.map_err(|error| format!("the network `{}` could not be made: {}", network.name, chain(&error)))?;
         }

@@ -63,9 +63,14 @@ impl<'a> Repository<'a> {
 
     /// Writes a file.
     pub fn write(&self, path: &str, text: &str) -> Result<()> {
+        self.write_bytes(path, text.as_bytes())
+    }
+
+    /// Writes a file that is no text.
+    pub fn write_bytes(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path.join(path);
         fs::create_dir_all(path.parent().context("a folder")?)?;
-        Ok(fs::write(path, text)?)
+        Ok(fs::write(path, bytes)?)
     }
 
     /// Reads a file.

@@ -7,6 +7,7 @@ use gitreceive::{BranchName, Desk, Identity, Lines, Opened, Push, RefsNow, RepoP
 use manager::{Manager, Say};
 use model::{AppEnv, AppPath, Trouble};
 
+use super::room::Room;
 use super::sources::Commit;
 use super::verbs;
 
@@ -18,6 +19,7 @@ pub struct ManagerDesk {
     pub manager: Arc<Manager>,
     pub web: web_ui::WebUi,
     pub oneoffs: slugrunner::OneOffs,
+    pub room: Room,
 }
 
 /// A pusher's terminal.
@@ -63,6 +65,10 @@ impl Desk for ManagerDesk {
         let named = AppPath { tenant: path.tenant.clone(), app: path.app.clone(), env: Some(path.env.clone()) };
         let app = self.manager.resolve(&who, &named).await?.in_env(path.env.clone());
         let push = service == gitreceive::Service::Receive;
+        if push {
+            // Before the pack is taken: it would be the first to lie in the way.
+            self.room.check()?;
+        }
         let branch = self.manager.open_repository(&who, &app, push).await?;
         Ok(Opened { app, deploys: branch.and_then(|branch| BranchName::new(&branch)) })
     }

@@ -95,6 +95,7 @@ pub async fn builder(config: &Config, registry: SocketAddr, login: &Login) -> Re
     };
     let base_image = Some(config.builds.stack_image.clone()).filter(|image| !image.is_empty());
     let settings = buildstep::Config {
+        docker: config.docker.socket.to_string_lossy().into_owned(),
         work: config.data("build"),
         recipe: buildstep::Recipe { base_image, ..buildstep::Recipe::default() },
         templates: Vec::new(),
@@ -102,6 +103,7 @@ pub async fn builder(config: &Config, registry: SocketAddr, login: &Login) -> Re
         bridge: bridge(&config.builds.network),
         subnet: config.builds.subnet.clone(),
         limits,
+        keep_layers: Duration::from_secs(config.retention.stack_days * 86_400),
         ..buildstep::Config::default()
     };
     let store = buildstep::Registry::new(
@@ -125,8 +127,9 @@ pub fn router(config: &Config) -> Result<router::Router> {
         ..router::Config::default()
     };
     let path = config.data("access.log");
-    let log =
-        std::fs::OpenOptions::new().create(true).append(true).open(&path).with_context(|| format!("could not open {}", path.display()))?;
+    let kept = &config.retention;
+    let log = router::Rotation::open(&path, kept.access_log_mb.max(1) * 1_000_000, kept.access_log_files)
+        .with_context(|| format!("could not open {}", path.display()))?;
     router::Router::bind(settings, Some(Box::new(log))).with_context(|| format!("could not listen on {} for apps", config.router.listen))
 }
 
@@ -209,6 +212,6 @@ pub async fn supervisor(
     settings.network = network(&config.supervisor.network, &config.supervisor.subnet)?;
     settings.build_network = Some(network(&config.builds.network, &config.builds.subnet)?);
     settings.allow = allowed(config).await;
-    let runtime = slugrunner::DockerRuntime::connect().await.context("Docker can not be reached")?;
+    let runtime = slugrunner::DockerRuntime::connect(&config.docker.socket.to_string_lossy()).await.context("Docker can not be reached")?;
     slugrunner::Supervisor::new(settings, live, keyring, Arc::new(runtime)).context("the supervisor could not start")
 }
