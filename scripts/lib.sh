@@ -1,7 +1,9 @@
 # shellcheck shell=bash
 # What the scripts share: steps with elapsed time, packages, Docker, paths. Sourced, never run.
 
-set -euo pipefail
+set -Eeuo pipefail
+# A command that fails without a word of its own must not end a script in silence.
+trap 'printf " !     %s stopped: \`%s\` failed (line %s)\n" "$0" "$BASH_COMMAND" "$LINENO" >&2' ERR
 
 SLIPWAY_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 SLIPWAY_DATA="${SLIPWAY_DATA:-/var/lib/slipway}"

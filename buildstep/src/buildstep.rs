@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::caches::Caches;
 use crate::catalog::Catalog;
+use crate::claims::Claims;
 use crate::config::Config;
 use crate::detect::{self, Verdict};
 use crate::engine::{Engine, EngineError};
@@ -31,14 +32,16 @@ use crate::processes;
 use crate::record::{self, Record};
 use crate::registry::Registry;
 use crate::run::{BUILD_LABEL, Run, SCOPE_LABEL};
-use crate::sandbox::{SANDBOX_LABEL, Sandboxes};
+use crate::sandbox::Sandboxes;
 use crate::script::{self, Values};
 use crate::slug::{Content, Packed};
 use crate::source::{EntryKind, Folder, SourceTree};
-use crate::spools::{self, Spools};
+use crate::spools::Spools;
 use crate::stack::TITLE;
 use crate::template::{Template, TemplateError};
 use crate::user_errors;
+
+mod leftovers;
 
 /// Which life of a builder made a container.
 const LIFE_LABEL: &str = "slipway.life";
@@ -74,6 +77,8 @@ pub struct Buildstep {
     host: HostEnv,
     caches: Caches,
     sandboxes: Arc<Sandboxes>,
+    claims: Claims,
+    looked: leftovers::Looked,
     /// What every container of this builder carries.
     labels: HashMap<String, String>,
 }
@@ -98,8 +103,22 @@ impl Buildstep {
         ));
         let labels = HashMap::from([(SCOPE_LABEL.to_owned(), config.network.clone()), (LIFE_LABEL.to_owned(), life())]);
         let caches = Caches::new(engine.clone(), &config.network);
-        let sandboxes = Arc::new(Sandboxes::new(engine.clone(), &config.network, &config.bridge, &config.subnet, labels.clone()));
-        Ok(Self { config, catalog, engine, registry, layers, host, caches, sandboxes, labels })
+        let claims = Claims::default();
+        let sandboxes =
+            Arc::new(Sandboxes::new(engine.clone(), &config.network, &config.bridge, &config.subnet, labels.clone(), claims.clone()));
+        Ok(Self {
+            config,
+            catalog,
+            engine,
+            registry,
+            layers,
+            host,
+            caches,
+            sandboxes,
+            claims,
+            looked: leftovers::Looked::default(),
+            labels,
+        })
     }
 
     /// The templates.
@@ -121,22 +140,6 @@ impl Buildstep {
             Some(template) => self.layers.ready(template, progress).await.map(|_| ()),
             None => Ok(()),
         }
-    }
-
-    /// Removes what builds and layers left behind that this machine's last run did not end.
-    pub async fn remove_leftovers(&self) -> Result<usize, EngineError> {
-        self.layers.reap().await?;
-        let mut removed = 0;
-        for kind in [BUILD_LABEL, SANDBOX_LABEL] {
-            let stale = self.engine.labelled(&[format!("{}={}", kind.0, kind.1), format!("{SCOPE_LABEL}={}", self.config.network)]).await?;
-            // What this life has made meanwhile is no leftover.
-            for (container, _) in stale.iter().filter(|(_, labels)| labels.get(LIFE_LABEL) != self.labels.get(LIFE_LABEL)) {
-                self.engine.remove(container).await?;
-                removed += usize::from(kind == BUILD_LABEL);
-            }
-        }
-        spools::reap(&self.config.work);
-        Ok(removed)
     }
 
     /// Removes what was kept for the next build.
@@ -299,7 +302,7 @@ impl Buildstep {
     ) -> Result<Content, Trouble> {
         let app = job.app.app_ref();
         let build = job.build.as_str();
-        let engine_failed = |error| user_errors::engine(build, error);
+        let engine_failed = |error| user_errors::engine(build, &error);
         let values = Values {
             template: template.name().to_string(),
             versions: tools.clone(),
@@ -328,6 +331,7 @@ impl Buildstep {
             app: &app,
             image: ready.build.full(),
             sandbox: self.sandboxes.lend(&job.build, &ready.build.full()).await.map_err(engine_failed)?,
+            claims: &self.claims,
             labels: self.labels.clone().into_iter().chain(labels.map(|(name, value)| (name.to_owned(), value))).collect(),
             cache: cache.volume.clone(),
             script,
@@ -435,6 +439,10 @@ async fn pack(content: Content, layer: &Path, app: &AppRef, build: &str) -> Resu
 
 #[async_trait::async_trait]
 impl Builder for Buildstep {
+    fn most_source(&self) -> u64 {
+        self.config.limits.source
+    }
+
     async fn prepare(&self, job: &Job) -> Result<Prepared, Trouble> {
         let tree = rooted(&job.source, &job.manifest)?;
         let (template, notes) = self.template(&job.app.app_ref(), &tree, &job.manifest)?;
@@ -462,10 +470,6 @@ impl Builder for Buildstep {
     }
 
     async fn reap(&self) {
-        match self.remove_leftovers().await {
-            Ok(0) => {}
-            Ok(containers) => tracing::info!(containers, "removed what builds left behind"),
-            Err(error) => tracing::warn!(error = %error, "could not remove what builds left behind"),
-        }
+        self.reap_all().await;
     }
 }

@@ -1,6 +1,7 @@
 //! `Config`: how a builder is set up.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::limits::Limits;
 use crate::stack::Recipe;
@@ -24,6 +25,8 @@ pub struct Config {
     pub subnet: String,
     /// What one build may use.
     pub limits: Limits,
+    /// How long layers of stacks that no template names any more are kept.
+    pub keep_layers: Duration,
     /// A certificate bundle for builds instead of the host's own.
     pub ca: Option<PathBuf>,
 }
@@ -39,6 +42,7 @@ impl Default for Config {
             bridge: "slipway-build".into(),
             subnet: "10.213.0.0/22".into(),
             limits: Limits::default(),
+            keep_layers: Duration::from_secs(30 * 86_400),
             ca: None,
         }
     }

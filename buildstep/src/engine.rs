@@ -5,17 +5,23 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::pin::Pin;
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::auth::DockerCredentials;
+use bollard::errors::Error;
 use bollard::models::{
     ContainerConfig, ContainerCreateBody, HostConfig, HostConfigLogConfig, Ipam, IpamConfig, Mount, MountType, NetworkCreateRequest,
     ResourcesUlimits, VolumeCreateRequest,
 };
 use bollard::query_parameters as query;
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
+
+mod words;
+
+pub use words::{Bytestream, ContainerSpec, Ended, ImageFacts, LayerConfig, Listed, ListedImage, Output, Places, Walls};
+
+use crate::patience::{ACT, ASK, MOVE, STALL, moving};
 
 /// A failure of the engine, with what was being done.
 #[derive(Debug, thiserror::Error)]
@@ -25,13 +31,12 @@ pub struct EngineError {
     pub doing: &'static str,
     /// What the engine said.
     #[source]
-    pub source: Box<bollard::errors::Error>,
+    pub source: Box<Error>,
 }
 
 impl EngineError {
     /// Whether the engine can not be reached at all.
     pub fn is_unreachable(&self) -> bool {
-        use bollard::errors::Error;
         !matches!(
             *self.source,
             Error::DockerResponseServerError { .. }
@@ -46,93 +51,42 @@ impl EngineError {
         self.source.to_string().contains("no space left on device")
     }
 
+    /// What was seen, in words for everybody: no path, no address.
+    pub fn evidence(&self) -> String {
+        let causes = std::iter::successors(std::error::Error::source(&*self.source), |cause| cause.source());
+        let refused = causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).last();
+        match (&*self.source, refused) {
+            (Error::RequestTimeoutError, _) => format!("could not {}: no answer in time", self.doing),
+            (_, Some(io)) => format!("could not {}: {}", self.doing, io.kind()),
+            _ => format!("could not {}: the connection broke", self.doing),
+        }
+    }
+
     fn status(&self) -> Option<u16> {
         match *self.source {
-            bollard::errors::Error::DockerResponseServerError { status_code, .. } => Some(status_code),
+            Error::DockerResponseServerError { status_code, .. } => Some(status_code),
             _ => None,
         }
     }
 }
 
-trait Doing<T> {
-    fn doing(self, doing: &'static str) -> Result<T, EngineError>;
+/// A call to the engine, with the longest that it may take.
+trait Within<T> {
+    async fn within(self, limit: Duration, doing: &'static str) -> Result<T, EngineError>;
 }
 
-impl<T> Doing<T> for Result<T, bollard::errors::Error> {
-    fn doing(self, doing: &'static str) -> Result<T, EngineError> {
-        self.map_err(|source| EngineError { doing, source: Box::new(source) })
+impl<T, F: Future<Output = Result<T, Error>>> Within<T> for F {
+    async fn within(self, limit: Duration, doing: &'static str) -> Result<T, EngineError> {
+        let answer = tokio::time::timeout(limit, self).await.unwrap_or(Err(Error::RequestTimeoutError));
+        answer.map_err(|source| EngineError { doing, source: Box::new(source) })
     }
 }
 
-/// Bytes from the engine.
-pub type Bytestream = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> + Send>>;
-
-/// Output of a container; the flag tells standard error.
-pub type Output = Pin<Box<dyn Stream<Item = Result<(bool, Bytes), std::io::Error>> + Send>>;
-
-/// A container to create.
-#[derive(Debug, Clone, Default)]
-pub struct ContainerSpec {
-    /// Its name.
-    pub name: String,
-    /// The image to run.
-    pub image: String,
-    /// The command.
-    pub command: Vec<String>,
-    /// Environment, `NAME=value`.
-    pub env: Vec<String>,
-    /// User and group, `uid:gid`; empty for that of the image.
-    pub user: String,
-    /// Working directory.
-    pub workdir: String,
-    /// Labels.
-    pub labels: HashMap<String, String>,
-    /// The network, or `container:<id>` for that of another container; none for the engine's default one.
-    pub network: Option<String>,
-    /// Named volumes by mount point.
-    pub volumes: Vec<(String, String)>,
-    /// What it may use; none for the platform's own work.
-    pub walls: Option<Walls>,
-}
-
-/// Limits of a container that runs foreign code.
-#[derive(Debug, Clone, Copy)]
-pub struct Walls {
-    /// Memory in bytes; there is no swap on top.
-    pub memory: u64,
-    /// Thousandths of a core.
-    pub cpu_millis: u32,
-    /// Processes and threads.
-    pub pids: u32,
-    /// Largest single file in bytes.
-    pub file_size: u64,
-}
-
-/// What an image says about itself.
-#[derive(Debug, Clone)]
-pub struct ImageFacts {
-    /// Its labels.
-    pub labels: HashMap<String, String>,
-    /// Its size in bytes, all layers.
-    pub size: u64,
-}
-
-/// How a container ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ended {
-    /// Exit code.
-    pub code: i64,
-    /// Whether anything in it was killed for memory.
-    pub out_of_memory: bool,
-}
-
-/// Where a container's files lie on this machine, if the engine says so.
-#[derive(Debug, Clone, Default)]
-pub struct Places {
-    /// The writable layer.
-    pub layer: Option<PathBuf>,
-    /// The volumes.
-    pub volumes: Vec<PathBuf>,
+/// Reads what the engine reports of its progress to the end; each line is due within `STALL`.
+async fn progress<T>(stream: impl Stream<Item = Result<T, Error>>, doing: &'static str) -> Result<(), EngineError> {
+    let mut stream = std::pin::pin!(stream);
+    while stream.next().map(Option::transpose).within(STALL, doing).await?.is_some() {}
+    Ok(())
 }
 
 /// A connection to Docker.
@@ -144,15 +98,16 @@ pub struct Engine {
 impl Engine {
     /// Connects through a unix socket.
     pub async fn connect(socket: &str) -> Result<Self, EngineError> {
-        // Uploads are answered at their end only, so the time to the answer is that of the whole upload.
-        let docker = Docker::connect_with_unix(socket, 1800, bollard::API_DEFAULT_VERSION).doing("connect to Docker")?;
-        let docker = docker.negotiate_version().await.doing("connect to Docker")?;
+        // Each call has a limit of its own; the client's is that of the longest.
+        let made = Docker::connect_with_unix(socket, MOVE.as_secs(), bollard::API_DEFAULT_VERSION);
+        let docker = made.map_err(|source| EngineError { doing: "connect to Docker", source: Box::new(source) })?;
+        let docker = docker.negotiate_version().within(ASK, "connect to Docker").await?;
         Ok(Self { docker })
     }
 
     /// What an image says about itself; none when it is not here.
     pub async fn image(&self, name: &str) -> Result<Option<ImageFacts>, EngineError> {
-        match self.docker.inspect_image(name).await.doing("inspect an image") {
+        match self.docker.inspect_image(name).within(ASK, "inspect an image").await {
             Ok(image) => Ok(Some(ImageFacts {
                 labels: image.config.and_then(|config| config.labels).unwrap_or_default().into_iter().collect(),
                 size: image.size.unwrap_or_default().max(0) as u64,
@@ -165,11 +120,7 @@ impl Engine {
     /// Pulls an image, `name` with its tag or digest.
     pub async fn pull(&self, name: &str, login: Option<(String, String)>) -> Result<(), EngineError> {
         let options = query::CreateImageOptions { from_image: Some(name.into()), ..Default::default() };
-        self.docker
-            .create_image(Some(options), None, login.map(credentials))
-            .try_for_each(|_| async { Ok(()) })
-            .await
-            .doing("pull an image")
+        progress(self.docker.create_image(Some(options), None, login.map(credentials)), "pull an image").await
     }
 
     /// Makes an image of one layer out of a tar, applying Dockerfile-like `changes`.
@@ -182,30 +133,48 @@ impl Engine {
             ..Default::default()
         };
         let body = bollard::body_try_stream(tar);
-        self.docker.create_image(Some(options), Some(body), None).try_for_each(|_| async { Ok(()) }).await.doing("import the base image")
+        self.docker
+            .create_image(Some(options), Some(body), None)
+            .try_for_each(|_| async { Ok(()) })
+            .within(MOVE, "import the base image")
+            .await
     }
 
     /// Pushes a tagged image, reporting each layer's state.
     pub async fn push(&self, repository: &str, tag: &str, login: Option<(String, String)>) -> Result<(), EngineError> {
         let options = query::PushImageOptions { tag: Some(tag.into()), platform: None };
-        self.docker
-            .push_image(repository, Some(options), login.map(credentials))
-            .try_for_each(|_| async { Ok(()) })
-            .await
-            .doing("push a stack layer")
+        progress(self.docker.push_image(repository, Some(options), login.map(credentials)), "push a stack layer").await
     }
 
     /// Gives an image another name.
     pub async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineError> {
         let options = query::TagImageOptions { repo: Some(repository.into()), tag: Some(tag.into()) };
-        self.docker.tag_image(image, Some(options)).await.doing("tag an image")
+        self.docker.tag_image(image, Some(options)).within(ASK, "tag an image").await
     }
 
     /// Removes a name of an image.
     pub async fn untag(&self, name: &str) -> Result<(), EngineError> {
-        match self.docker.remove_image(name, None::<query::RemoveImageOptions>, None).await.doing("remove an image") {
+        match self.docker.remove_image(name, None::<query::RemoveImageOptions>, None).within(ACT, "remove an image").await {
             Err(error) if error.status() != Some(404) => Err(error),
             _ => Ok(()),
+        }
+    }
+
+    /// Images that carry labels.
+    pub async fn images(&self, labels: &[String]) -> Result<Vec<ListedImage>, EngineError> {
+        let filters = HashMap::from([("label".to_owned(), labels.to_vec())]);
+        let options = query::ListImagesOptions { filters: Some(filters), ..Default::default() };
+        let list = self.docker.list_images(Some(options)).within(ASK, "list images").await?;
+        let named = |tags: Vec<String>| tags.into_iter().filter(|tag| !tag.contains("<none>")).collect();
+        Ok(list.into_iter().map(|image| ListedImage { id: image.id, names: named(image.repo_tags), created: image.created }).collect())
+    }
+
+    /// Removes an image, or a name of it, unless a container or another image uses it; says whether it went.
+    pub async fn remove_unused(&self, name: &str) -> Result<bool, EngineError> {
+        match self.docker.remove_image(name, None::<query::RemoveImageOptions>, None).within(ACT, "remove an image").await {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.status(), Some(404 | 409)) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -252,63 +221,80 @@ impl Engine {
             ..Default::default()
         };
         let options = query::CreateContainerOptions { name: Some(spec.name), ..Default::default() };
-        Ok(self.docker.create_container(Some(options), body).await.doing("create a container")?.id)
+        Ok(self.docker.create_container(Some(options), body).within(ACT, "create a container").await?.id)
     }
 
     /// Unpacks a tar in a container that need not run.
     pub async fn upload(&self, container: &str, folder: &str, tar: Bytestream) -> Result<(), EngineError> {
         let options = query::UploadToContainerOptions { path: folder.into(), ..Default::default() };
-        self.docker
-            .upload_to_container(container, Some(options), bollard::body_try_stream(tar))
-            .await
-            .doing("copy the source into the build")
+        let doing = "copy the source into the build";
+        let (tar, stalled) = moving(tar);
+        let uploading = self.docker.upload_to_container(container, Some(options), bollard::body_try_stream(tar));
+        tokio::select! {
+            uploaded = uploading.within(MOVE, doing) => uploaded,
+            () = stalled => Err(EngineError { doing, source: Box::new(Error::RequestTimeoutError) }),
+        }
     }
 
     /// A tar of a path of a container that need not run.
     pub fn download(&self, container: &str, path: &str) -> Bytestream {
         let options = query::DownloadFromContainerOptions { path: path.into() };
-        Box::pin(self.docker.download_from_container(container, Some(options)).map_err(std::io::Error::other))
+        let tar = Box::pin(self.docker.download_from_container(container, Some(options)));
+        Box::pin(futures_util::stream::unfold(Some(tar), |tar| async {
+            let mut tar = tar?;
+            match tar.next().map(Option::transpose).within(STALL, "copy the slug out of the build").await {
+                Ok(piece) => piece.map(|piece| (Ok(piece), Some(tar))),
+                Err(error) => Some((Err(std::io::Error::other(error)), None)),
+            }
+        }))
     }
 
     /// Opens the output of a container; to be called before it starts.
     pub async fn attach(&self, container: &str) -> Result<Output, EngineError> {
         use bollard::container::LogOutput;
         let options = query::AttachContainerOptions { stream: true, stdout: true, stderr: true, ..Default::default() };
-        let attached = self.docker.attach_container(container, Some(options)).await.doing("read the output of a build")?;
-        let output =
-            attached.output.map_ok(|frame| (matches!(frame, LogOutput::StdErr { .. }), frame.into_bytes())).map_err(std::io::Error::other);
+        let attached = self.docker.attach_container(container, Some(options)).within(ACT, "read the output of a build").await?;
+        let output = attached
+            .output
+            .map_ok(|frame| (matches!(frame, LogOutput::StdErr { .. }), frame.into_bytes()))
+            .map_err(|source| std::io::Error::other(EngineError { doing: "read the output of a build", source: Box::new(source) }));
         Ok(Box::pin(output))
     }
 
     /// Starts a container.
     pub async fn start(&self, container: &str) -> Result<(), EngineError> {
-        self.docker.start_container(container, None).await.doing("start a container")
+        self.docker.start_container(container, None).within(ACT, "start a container").await
     }
 
     /// Whether a container runs.
     pub async fn runs(&self, container: &str) -> Result<bool, EngineError> {
-        match self.docker.inspect_container(container, None).await.doing("inspect a container") {
+        match self.docker.inspect_container(container, None).within(ASK, "inspect a container").await {
             Ok(facts) => Ok(facts.state.and_then(|state| state.running).unwrap_or(false)),
             Err(error) if error.status() == Some(404) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// Waits until a container has ended.
+    /// Waits until a container has ended. The engine is asked now and then as well: some lose the end that is waited for.
     pub async fn ended(&self, container: &str) -> Result<Ended, EngineError> {
         let mut waiting = std::pin::pin!(self.docker.wait_container(container, None));
-        if let Some(Err(error)) = waiting.next().await
-            && !matches!(error, bollard::errors::Error::DockerContainerWaitError { .. })
-        {
-            return Err(error).doing("wait for a container");
+        loop {
+            match tokio::time::timeout(ASK, waiting.next()).await {
+                Ok(Some(Err(source))) if !matches!(source, Error::DockerContainerWaitError { .. }) => {
+                    return Err(EngineError { doing: "wait for a container", source: Box::new(source) });
+                }
+                Ok(_) => break,
+                Err(_) if !self.runs(container).await? => break,
+                Err(_) => {}
+            }
         }
-        let state = self.docker.inspect_container(container, None).await.doing("inspect a container")?.state.unwrap_or_default();
+        let state = self.docker.inspect_container(container, None).within(ASK, "inspect a container").await?.state.unwrap_or_default();
         Ok(Ended { code: state.exit_code.unwrap_or(-1), out_of_memory: state.oom_killed.unwrap_or(false) })
     }
 
     /// Kills every process of a container; one that has ended is as good.
     pub async fn kill(&self, container: &str) -> Result<(), EngineError> {
-        match self.docker.kill_container(container, None).await.doing("kill a container") {
+        match self.docker.kill_container(container, None).within(ACT, "kill a container").await {
             Err(error) if !matches!(error.status(), Some(404 | 409)) => Err(error),
             _ => Ok(()),
         }
@@ -317,7 +303,7 @@ impl Engine {
     /// Removes a container with everything that it wrote.
     pub async fn remove(&self, container: &str) -> Result<(), EngineError> {
         let options = query::RemoveContainerOptions { force: true, v: true, ..Default::default() };
-        match self.docker.remove_container(container, Some(options)).await.doing("remove a container") {
+        match self.docker.remove_container(container, Some(options)).within(ACT, "remove a container").await {
             Err(error) if !matches!(error.status(), Some(404 | 409)) => Err(error),
             _ => Ok(()),
         }
@@ -340,17 +326,21 @@ impl Engine {
             cmd: Some(vec!["/bin/bash".into()]),
             ..Default::default()
         };
-        self.docker.commit_container(options, config).await.doing("store a stack layer").map(|_| ())
+        self.docker.commit_container(options, config).within(MOVE, "store a stack layer").await.map(|_| ())
     }
 
-    /// Containers that carry a label, as id and labels.
-    pub async fn labelled(&self, labels: &[String]) -> Result<Vec<(String, HashMap<String, String>)>, EngineError> {
+    /// Containers that carry labels.
+    pub async fn labelled(&self, labels: &[String]) -> Result<Vec<Listed>, EngineError> {
         let filters = HashMap::from([("label".to_owned(), labels.to_vec())]);
         let options = query::ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
-        let list = self.docker.list_containers(Some(options)).await.doing("list containers")?;
+        let list = self.docker.list_containers(Some(options)).within(ASK, "list containers").await?;
         Ok(list
             .into_iter()
-            .map(|container| (container.id.unwrap_or_default(), container.labels.unwrap_or_default().into_iter().collect()))
+            .map(|container| Listed {
+                id: container.id.unwrap_or_default(),
+                name: container.names.unwrap_or_default().first().map(|name| name.trim_start_matches('/').to_owned()).unwrap_or_default(),
+                labels: container.labels.unwrap_or_default().into_iter().collect(),
+            })
             .collect())
     }
 
@@ -358,20 +348,20 @@ impl Engine {
     pub async fn processes(&self, container: &str) -> Result<u64, EngineError> {
         let options = query::StatsOptions { stream: false, one_shot: true };
         let mut stats = std::pin::pin!(self.docker.stats(container, Some(options)));
-        let sample = stats.next().await.transpose().doing("measure a build")?;
+        let sample = stats.next().map(Option::transpose).within(ASK, "measure a build").await?;
         Ok(sample.and_then(|sample| sample.pids_stats).and_then(|pids| pids.current).unwrap_or_default())
     }
 
     /// Bytes that a container wrote to its own layer, as the engine counts them.
     pub async fn written(&self, container: &str) -> Result<u64, EngineError> {
         let options = query::InspectContainerOptions { size: true };
-        let facts = self.docker.inspect_container(container, Some(options)).await.doing("measure a build")?;
+        let facts = self.docker.inspect_container(container, Some(options)).within(ASK, "measure a build").await?;
         Ok(facts.size_rw.unwrap_or_default().max(0) as u64)
     }
 
     /// Where a container's files lie.
     pub async fn places(&self, container: &str) -> Result<Places, EngineError> {
-        let facts = self.docker.inspect_container(container, None).await.doing("inspect a container")?;
+        let facts = self.docker.inspect_container(container, None).within(ASK, "inspect a container").await?;
         let layer = facts.graph_driver.and_then(|driver| driver.data.get("UpperDir").cloned()).map(PathBuf::from);
         let volumes = facts.mounts.unwrap_or_default().into_iter().filter_map(|mount| mount.source).map(PathBuf::from).collect();
         Ok(Places { layer, volumes })
@@ -379,8 +369,10 @@ impl Engine {
 
     /// Makes a network unless it is there: own bridge, no traffic between its containers.
     pub async fn network(&self, name: &str, bridge: &str, subnet: &str) -> Result<(), EngineError> {
-        if self.docker.inspect_network(name, None).await.is_ok() {
-            return Ok(());
+        match self.docker.inspect_network(name, None).within(ASK, "look for the network of builds").await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.status() == Some(404) => {}
+            Err(error) => return Err(error),
         }
         let options = [("com.docker.network.bridge.name", bridge), ("com.docker.network.bridge.enable_icc", "false")];
         let request = NetworkCreateRequest {
@@ -391,7 +383,7 @@ impl Engine {
             labels: Some(HashMap::from([("slipway.kind".to_owned(), "build".to_owned())])),
             ..Default::default()
         };
-        match self.docker.create_network(request).await.doing("make the network of builds") {
+        match self.docker.create_network(request).within(ACT, "make the network of builds").await {
             Err(error) if error.status() != Some(409) => Err(error),
             _ => Ok(()),
         }
@@ -400,19 +392,19 @@ impl Engine {
     /// Makes a volume unless it is there.
     pub async fn volume(&self, name: &str, labels: HashMap<String, String>) -> Result<(), EngineError> {
         let request = VolumeCreateRequest { name: Some(name.into()), labels: Some(labels), ..Default::default() };
-        self.docker.create_volume(request).await.doing("make the cache of an app").map(|_| ())
+        self.docker.create_volume(request).within(ACT, "make the cache of an app").await.map(|_| ())
     }
 
     /// Volumes that carry a label.
     pub async fn volumes(&self, labels: &[String]) -> Result<Vec<String>, EngineError> {
         let options = query::ListVolumesOptions { filters: Some(HashMap::from([("label".to_owned(), labels.to_vec())])) };
-        let list = self.docker.list_volumes(Some(options)).await.doing("list caches")?;
+        let list = self.docker.list_volumes(Some(options)).within(ASK, "list caches").await?;
         Ok(list.volumes.unwrap_or_default().into_iter().map(|volume| volume.name).collect())
     }
 
     /// Where a volume lies on this machine, if it is there.
     pub async fn volume_place(&self, name: &str) -> Result<Option<PathBuf>, EngineError> {
-        match self.docker.inspect_volume(name).await.doing("look at a cache") {
+        match self.docker.inspect_volume(name).within(ASK, "look at a cache").await {
             Ok(volume) => Ok(Some(volume.mountpoint.into())),
             Err(error) if error.status() == Some(404) => Ok(None),
             Err(error) => Err(error),
@@ -421,24 +413,11 @@ impl Engine {
 
     /// Removes a volume; one that is in use stays and says so.
     pub async fn remove_volume(&self, name: &str) -> Result<(), EngineError> {
-        match self.docker.remove_volume(name, None::<query::RemoveVolumeOptions>).await.doing("remove a cache") {
+        match self.docker.remove_volume(name, None::<query::RemoveVolumeOptions>).within(ACT, "remove a cache").await {
             Err(error) if error.status() != Some(404) => Err(error),
             _ => Ok(()),
         }
     }
-}
-
-/// What a stack layer says to those who run it.
-#[derive(Debug, Clone, Default)]
-pub struct LayerConfig {
-    /// User and group.
-    pub user: String,
-    /// Environment.
-    pub env: Vec<String>,
-    /// Working directory.
-    pub workdir: String,
-    /// Labels.
-    pub labels: HashMap<String, String>,
 }
 
 fn credentials((username, password): (String, String)) -> DockerCredentials {

@@ -217,8 +217,8 @@ impl Layers {
         script.push_str(&format!("(\n{TIDY})\n"));
         let mut command = vec!["/bin/sh".to_owned(), "-euc".to_owned(), script, "layer".to_owned()];
         command.extend(spec.packages.iter().cloned());
-        let container_name = format!("{}-{}", name.repository.replace('/', "-"), name.tag);
-        // One of this name is what a maker left behind that was killed.
+        let container_name = format!("{}-{}-{}", name.repository.replace('/', "-"), name.tag, self.scope);
+        // One of this name is what a maker of this platform left behind that was killed; another platform may make the same layer.
         self.engine.remove(&container_name).await?;
         let container = self
             .engine
@@ -245,7 +245,10 @@ impl Layers {
         let mut output = self.engine.attach(container).await?;
         self.engine.start(container).await?;
         let mut sanitizer = Sanitizer::default();
-        let mut labels = HashMap::new();
+        // A layer takes over the labels of the container that made it, and gives them to all that is started from it: without
+        // its own, whoever looks into a layer by hand would lose that container to the next `reap`.
+        let own = [("slipway.kind", "layer"), (SCOPE_LABEL, "")];
+        let mut labels: HashMap<String, String> = own.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let mut last: Vec<String> = Vec::new();
         let mut lines = Vec::new();
         while let Some((_, bytes)) = output.next().await.transpose()? {
@@ -292,10 +295,7 @@ impl Layers {
     /// Removes what an interrupted making left behind.
     pub async fn reap(&self) -> Result<(), EngineError> {
         let stale = self.engine.labelled(&[STACK_LABEL.to_owned(), format!("{SCOPE_LABEL}={}", self.scope)]).await?;
-        futures_util::stream::iter(stale)
-            .map(Ok)
-            .try_for_each(|(container, _)| async move { self.engine.remove(&container).await })
-            .await?;
+        futures_util::stream::iter(stale).map(Ok).try_for_each(|container| async move { self.engine.remove(&container.id).await }).await?;
         for entry in std::fs::read_dir(&self.work).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(TEMP) {
                 let _ = std::fs::remove_dir_all(entry.path());

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use manager::Say;
 use manager::source::TarStream;
-use model::{AppRef, BuildId, Trouble};
+use model::{AppRef, BuildId, Code, Trouble};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 use tokio_util::sync::CancellationToken;
 
+use crate::claims::{Claim, Claims};
 use crate::engine::{ContainerSpec, Ended, Engine, EngineError, Output, Places, Walls};
 use crate::intake::{Intake, TooLarge};
 use crate::limits::Limits;
@@ -38,6 +39,8 @@ const CERTIFICATES: &str = "etc/slipway/ca.crt";
 const EVIDENCE: usize = 20;
 /// How long a killed container may take to end its output.
 const DRAIN: Duration = Duration::from_secs(5);
+/// An engine that has not answered for so long while a build ran is given up, and the build with it.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Everything that one run needs.
 pub struct Run<'a> {
@@ -53,6 +56,8 @@ pub struct Run<'a> {
     pub sandbox: Sandbox,
     /// What every container of this builder carries.
     pub labels: HashMap<String, String>,
+    /// Names that are in use.
+    pub claims: &'a Claims,
     /// The cache, a volume.
     pub cache: String,
     /// The rendered script.
@@ -72,13 +77,13 @@ pub struct Run<'a> {
 /// Removes a container, also when the run is dropped in the middle.
 struct Guard {
     engine: Engine,
-    container: Option<String>,
+    container: Option<(String, Claim)>,
 }
 
 impl Guard {
     async fn remove(mut self) -> Result<(), EngineError> {
         match self.container.take() {
-            Some(container) => self.engine.remove(&container).await,
+            Some((container, _claim)) => self.engine.remove(&container).await,
             None => Ok(()),
         }
     }
@@ -86,14 +91,15 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(container) = self.container.take()
+        if let Some((container, claim)) = self.container.take()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             let engine = self.engine.clone();
             runtime.spawn(async move {
                 if let Err(error) = engine.remove(&container).await {
-                    tracing::warn!(container, error = %error, "a build container stays until the next start");
+                    tracing::warn!(container, error = %error, "a build container stays until leftovers are looked for");
                 }
+                drop(claim);
             });
         }
     }
@@ -102,12 +108,21 @@ impl Drop for Guard {
 impl Run<'_> {
     /// Runs to the end; gives the content of `/app`, spooled into a file at `spool`.
     pub async fn run(self, intake: Intake, source: TarStream, spool: &Path) -> Result<Content, Trouble> {
-        let container = self.engine.create(self.spec()).await.map_err(|error| self.engine_failed(error))?;
-        let guard = Guard { engine: self.engine.clone(), container: Some(container.clone()) };
-        let result = self.inside(&container, intake, source, spool).await;
+        let spec = self.spec();
+        // By its name: a container that is made after we gave up waiting for it has no other handle.
+        let name = spec.name.clone();
+        let guard = Guard { engine: self.engine.clone(), container: Some((name.clone(), self.claims.claim(&name))) };
+        let result = match self.engine.create(spec).await {
+            Ok(container) => self.inside(&container, intake, source, spool).await,
+            Err(error) => Err(self.engine_failed(error)),
+        };
+        if result.as_ref().is_err_and(|trouble| trouble.code == Code::EngineDown) {
+            // The pusher does not wait for an engine that is gone; what it still holds is removed in the background.
+            return result;
+        }
         match guard.remove().await {
             Ok(()) => self.sandbox.give_back(),
-            Err(error) => tracing::warn!(build = %self.id, error = %error, "a build container stays until the next start"),
+            Err(error) => tracing::warn!(build = %self.id, error = %error, "a build container stays until leftovers are looked for"),
         }
         result
     }
@@ -179,20 +194,28 @@ impl Run<'_> {
                 Ok(()) => None,
                 Err(error) => return Err(user_errors::io(self.id.as_str(), error)),
             },
-            hit = self.watch(container, &seen) => Some(Stop::Hit(hit)),
+            stopped = self.watch(container, &seen) => Some(stopped),
             () = tokio::time::sleep_until(deadline.into()) => Some(Stop::Hit(Hit::Time)),
             () = self.cancel.cancelled() => Some(Stop::Cancelled),
         };
         if let Some(stopped) = stopped {
-            self.engine.kill(container).await.map_err(|error| self.engine_failed(error))?;
-            // The words before the end are the evidence.
-            let _ = timeout(DRAIN, &mut reading).await;
+            if !matches!(stopped, Stop::Gone(_)) {
+                self.engine.kill(container).await.map_err(|error| self.engine_failed(error))?;
+                // The words before the end are the evidence.
+                let _ = timeout(DRAIN, &mut reading).await;
+            }
             return Err(match stopped {
                 Stop::Cancelled => user_errors::cancelled(self.app),
+                Stop::Gone(error) => self.engine_failed(error),
                 Stop::Hit(hit) => user_errors::limit(self.app, hit, self.limits, seen.last()),
             });
         }
-        let ended = self.engine.ended(container).await.map_err(|error| self.engine_failed(error))?;
+        // It may have closed its output and run on.
+        let ended = tokio::select! {
+            ended = self.engine.ended(container) => ended.map_err(|error| self.engine_failed(error))?,
+            () = tokio::time::sleep_until(deadline.into()) => return Err(user_errors::limit(self.app, Hit::Time, self.limits, seen.last())),
+            () = self.cancel.cancelled() => return Err(user_errors::cancelled(self.app)),
+        };
         Ok(Outcome::of(ended, &seen, self.limits))
     }
 
@@ -222,27 +245,32 @@ impl Run<'_> {
         }
     }
 
-    /// Waits until a limit that the kernel does not end a build for is hit.
-    async fn watch(&self, container: &str, seen: &Seen) -> Hit {
+    /// Waits until a limit that the kernel does not end a build for is hit, or until the engine is gone.
+    async fn watch(&self, container: &str, seen: &Seen) -> Stop {
         let places = self.engine.places(container).await.unwrap_or_default();
         let mut tick = interval(Duration::from_millis(500));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut crowded, mut next_look) = (0, Instant::now());
+        let (mut crowded, mut next_look, mut answered) = (0, Instant::now(), Instant::now());
         loop {
             tick.tick().await;
-            if let Ok(processes) = self.engine.processes(container).await {
-                // The last few can not be forked into, so the count hovers just below.
-                crowded = if processes + 2 >= u64::from(self.limits.pids) { crowded + 1 } else { 0 };
-                seen.crowd(crowded > 0);
-                if crowded >= 6 {
-                    return Hit::Processes;
+            match self.engine.processes(container).await {
+                Ok(processes) => {
+                    answered = Instant::now();
+                    // The last few can not be forked into, so the count hovers just below.
+                    crowded = if processes + 2 >= u64::from(self.limits.pids) { crowded + 1 } else { 0 };
+                    seen.crowd(crowded > 0);
+                    if crowded >= 6 {
+                        return Stop::Hit(Hit::Processes);
+                    }
                 }
+                Err(error) if error.is_unreachable() && answered.elapsed() >= ENGINE_PATIENCE => return Stop::Gone(error),
+                Err(_) => {}
             }
             if Instant::now() >= next_look {
                 let start = Instant::now();
                 let used = self.used(container, &places).await;
                 if used.bytes > self.limits.disk || used.files > self.limits.files {
-                    return Hit::Disk;
+                    return Stop::Hit(Hit::Disk);
                 }
                 // Looking costs as much as there is to look at: a tenth of the time at most.
                 next_look = Instant::now() + (start.elapsed() * 9).max(Duration::from_millis(500));
@@ -293,12 +321,14 @@ impl Run<'_> {
     }
 
     fn engine_failed(&self, error: EngineError) -> Trouble {
-        user_errors::engine(self.id.as_str(), error)
+        user_errors::engine(self.id.as_str(), &error)
     }
 }
 
+/// What ended a script from outside.
 enum Stop {
     Hit(Hit),
+    Gone(EngineError),
     Cancelled,
 }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use model::BuildId;
 
+use crate::claims::{Claim, Claims};
 use crate::engine::{ContainerSpec, Engine, EngineError, Walls};
 use crate::stack::UID;
 
@@ -23,24 +24,32 @@ pub struct Sandboxes {
     bridge: String,
     subnet: String,
     labels: HashMap<String, String>,
-    free: Mutex<Vec<String>>,
+    claims: Claims,
+    free: Mutex<Vec<Holder>>,
 }
 
 /// A namespace that one build has for itself.
 #[derive(Debug)]
 pub struct Sandbox {
     home: Arc<Sandboxes>,
-    holder: Option<String>,
+    holder: Option<Holder>,
+}
+
+/// The container that keeps a namespace open.
+#[derive(Debug)]
+struct Holder {
+    id: String,
+    claim: Claim,
 }
 
 impl Sandboxes {
     /// None yet; `labels` are those of every container of this builder.
-    pub fn new(engine: Engine, network: &str, bridge: &str, subnet: &str, labels: HashMap<String, String>) -> Self {
+    pub fn new(engine: Engine, network: &str, bridge: &str, subnet: &str, labels: HashMap<String, String>, claims: Claims) -> Self {
         let labels = labels.into_iter().chain([(SANDBOX_LABEL.0.to_owned(), SANDBOX_LABEL.1.to_owned())]).collect();
-        Self { engine, network: network.into(), bridge: bridge.into(), subnet: subnet.into(), labels, free: Mutex::default() }
+        Self { engine, network: network.into(), bridge: bridge.into(), subnet: subnet.into(), labels, claims, free: Mutex::default() }
     }
 
-    fn free(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+    fn free(&self) -> std::sync::MutexGuard<'_, Vec<Holder>> {
         self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -49,14 +58,16 @@ impl Sandboxes {
         loop {
             let Some(holder) = self.free().pop() else { break };
             // The engine may have been restarted since it was used last.
-            if self.engine.runs(&holder).await? {
+            if self.engine.runs(&holder.id).await? {
                 return Ok(Sandbox { home: self.clone(), holder: Some(holder) });
             }
-            self.engine.remove(&holder).await?;
+            self.engine.remove(&holder.id).await?;
         }
         self.engine.network(&self.network, &self.bridge, &self.subnet).await?;
-        let holder = self.engine.create(self.holder(build, image)).await?;
-        let sandbox = Sandbox { home: self.clone(), holder: Some(holder) };
+        let spec = self.holder(build, image);
+        let claim = self.claims.claim(&spec.name);
+        let id = self.engine.create(spec).await?;
+        let sandbox = Sandbox { home: self.clone(), holder: Some(Holder { id, claim }) };
         self.engine.start(sandbox.holder()).await?;
         Ok(sandbox)
     }
@@ -78,7 +89,7 @@ impl Sandboxes {
     pub async fn close(&self) -> Result<(), EngineError> {
         let free = std::mem::take(&mut *self.free());
         for holder in free {
-            self.engine.remove(&holder).await?;
+            self.engine.remove(&holder.id).await?;
         }
         Ok(())
     }
@@ -86,7 +97,7 @@ impl Sandboxes {
 
 impl Sandbox {
     fn holder(&self) -> &str {
-        self.holder.as_deref().unwrap_or_default()
+        self.holder.as_ref().map(|holder| holder.id.as_str()).unwrap_or_default()
     }
 
     /// The network mode of a container that runs in it.
@@ -110,9 +121,10 @@ impl Drop for Sandbox {
         {
             let engine = self.home.engine.clone();
             runtime.spawn(async move {
-                if let Err(error) = engine.remove(&holder).await {
-                    tracing::warn!(holder, error = %error, "the network of a build stays until the next start");
+                if let Err(error) = engine.remove(&holder.id).await {
+                    tracing::warn!(holder = holder.id, error = %error, "the network of a build stays until leftovers are looked for");
                 }
+                drop(holder.claim);
             });
         }
     }

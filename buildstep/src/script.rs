@@ -32,6 +32,8 @@ warn() { printf -- ' !     %s\n' "$*"; }
 fail() { printf -- ' !     %s\n' "$@"; exit 1; }
 # process TYPE COMMAND: names a default process type of this slug
 process() { mkdir -p /app/.slipway; printf '%s: %s\n' "$1" "$2" >> /app/.slipway/processes; }
+# counted NUMBER WORD: "1 file", "2 files"
+counted() { printf '%s %s' "$1" "$2"; if [ "$1" != 1 ]; then printf s; fi; }
 digest_of() { { cat -- "$@" 2>/dev/null; printf '%s' "$SLIPWAY_FINGERPRINT"; } | sha256sum | cut -c1-32; }
 cd /app
 "#;

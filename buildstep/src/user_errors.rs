@@ -191,16 +191,17 @@ pub fn slug(app: &AppRef, build: &str, error: SlugError) -> Trouble {
 }
 
 /// The engine failed.
-pub fn engine(build: &str, error: EngineError) -> Trouble {
+pub fn engine(build: &str, error: &EngineError) -> Trouble {
     if error.is_full() {
         return disk_full();
     }
-    let unreachable = error.is_unreachable();
-    log(build, &error);
-    if unreachable {
+    log(build, error);
+    if error.is_unreachable() {
         return Trouble::new(Code::EngineDown, "Docker can not be reached")
-            .why("The builder works with the Docker Engine of its host, and that does not answer. What runs keeps running.")
-            .next("push again in a while; the operator finds out more with `slipway doctor`");
+            .why("The builder works with the Docker Engine of its host, and that does not answer. Nothing was released.")
+            .evidence(error.evidence())
+            .next("sudo slipway doctor   # the operator, on the host: what is wrong with Docker")
+            .next("push again when Docker answers");
     }
     Trouble::internal(build)
 }
@@ -209,6 +210,7 @@ pub fn engine(build: &str, error: EngineError) -> Trouble {
 pub fn registry(build: &str, error: RegistryError) -> Trouble {
     log(build, &error);
     match error {
+        RegistryError::Refused { status, .. } if status.as_u16() == 507 => disk_full(),
         RegistryError::Unreachable(_) => Trouble::new(Code::RegistryDown, "the registry can not be reached")
             .why("The slug was made, but could not be stored.")
             .next("push again in a while: an unchanged build is quick; the operator finds out more with `slipway doctor`"),
@@ -219,7 +221,7 @@ pub fn registry(build: &str, error: RegistryError) -> Trouble {
 /// The stack is not there.
 pub fn layers(build: &str, error: LayerError) -> Trouble {
     match error {
-        LayerError::Engine(error) => engine(build, error),
+        LayerError::Engine(error) => engine(build, &error),
         LayerError::Registry(error) => registry(build, error),
         LayerError::Io(error) => io(build, error),
         LayerError::Bootstrap(_) | LayerError::Install { .. } => {
@@ -236,14 +238,20 @@ pub fn io(build: &str, error: std::io::Error) -> Trouble {
     if error.kind() == std::io::ErrorKind::StorageFull || error.to_string().contains("no space left on device") {
         return disk_full();
     }
+    // A stream out of the engine breaks as a file does.
+    let causes = std::iter::successors(error.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static)), |cause| cause.source());
+    if let Some(broken) = causes.filter_map(|cause| cause.downcast_ref::<EngineError>()).next() {
+        return engine(build, broken);
+    }
     log(build, &error);
     Trouble::internal(build)
 }
 
 fn disk_full() -> Trouble {
     Trouble::new(Code::DiskFull, "the disk of the builder is full")
-        .why("There is no room for another build. What runs keeps running.")
-        .next("tell the operator of this platform; then push again")
+        .why("There is no room for another build. Nothing was released, and what runs keeps running.")
+        .next("sudo slipway doctor   # the operator, on the host: where the space is")
+        .next("push again when there is room")
 }
 
 fn log(build: &str, error: &(dyn std::error::Error + 'static)) {

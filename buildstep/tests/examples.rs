@@ -2,59 +2,58 @@
 
 mod support;
 
-use buildstep::Limits;
-use support::{Bench, Files};
+use std::time::Instant;
 
-async fn built_and_served(name: &str) -> (Bench, support::Running) {
+use buildstep::Limits;
+use support::{Bench, Files, Running};
+
+async fn built_and_served(name: &str) -> Running {
     let bench = Bench::new(name, Limits::default()).await;
-    bench.purge().await;
     let files = Files::example(name);
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     let slug = match bench.build(&files).await {
         Ok(slug) => slug,
         Err(trouble) => panic!("{name} was not built: {trouble}\n{}", bench.heard.text()),
     };
     println!("{}\n{name}: cold {:?}", bench.heard.text(), start.elapsed());
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     let warm = bench.build(&files).await.expect("it builds again");
     println!("{name}: warm {:?}", start.elapsed());
     assert_eq!(slug.image, warm.image, "a build with a cache differs");
     bench.purge().await;
     let cold = bench.build(&files).await.expect("it builds a third time");
     assert_eq!(slug.image, cold.image, "a build without a cache differs");
-    let running = bench.serve(&slug).await;
-    bench.purge().await;
-    (bench, running)
+    bench.serve(&slug).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hello_python() {
-    let (_bench, running) = built_and_served("hello-python").await;
+    let running = built_and_served("hello-python").await;
     assert!(running.get("/").await.contains("Hello from Python!"));
     assert!(running.get("/healthz").await.contains("\"ok\""));
     let record = running.exec("cat /app/.slipway/build.json");
     assert!(record.contains("\"template\": \"python\"") && record.contains("\"web\": \"python app.py\""), "{record}");
     assert!(running.exec("id -u; stat -c %u /app/app.py").contains("10001\n10001"));
-    assert!(running.stop() < 5.0, "it should end at TERM");
+    assert!(running.ends_when_asked());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hello_node() {
-    let (_bench, running) = built_and_served("hello-node").await;
+    let running = built_and_served("hello-node").await;
     assert!(running.get("/").await.contains("Hello from Node.js!"));
-    assert!(running.stop() < 5.0, "it should end at TERM");
+    assert!(running.ends_when_asked());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hello_go() {
-    let (_bench, running) = built_and_served("hello-go").await;
+    let running = built_and_served("hello-go").await;
     assert!(running.get("/").await.contains("Hello from Go!"));
-    assert!(running.stop() < 5.0, "it should end at TERM");
+    assert!(running.ends_when_asked());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hello_static() {
-    let (_bench, running) = built_and_served("hello-static").await;
+    let running = built_and_served("hello-static").await;
     let page = running.get("/").await;
     assert!(page.contains("Hello from plain files!") && page.contains("Content-Type: text/html; charset=utf-8"), "{page}");
     let style = running.get("/style.css").await;
@@ -64,11 +63,11 @@ async fn hello_static() {
     for hidden in ["/.slipway/build.json", "/Staticfile"] {
         assert!(running.get(hidden).await.starts_with("HTTP/1.1 404"), "{hidden} must not be served");
     }
-    assert!(running.stop() < 5.0, "it should end at TERM");
+    assert!(running.ends_when_asked());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hello_procfile() {
-    let (_bench, running) = built_and_served("hello-procfile").await;
+    let running = built_and_served("hello-procfile").await;
     assert!(running.get("/").await.contains("Hello from C!"));
 }

@@ -50,6 +50,16 @@ pub struct Push {
     pub options: Vec<String>,
     /// The pushed commit. In `pre_receive` it is still in quarantine, and gone if the push is refused.
     pub source: Source,
+    /// Where the branches stand.
+    pub refs: RefsNow,
+}
+
+impl Push {
+    /// Whether the branch still stands where the pusher saw it. Reads a ref; what can not be read counts as unchanged, as git
+    /// itself looks again before it moves it.
+    pub fn is_current(&self) -> bool {
+        self.refs.branch(&self.change.branch).map_or(true, |now| now == self.change.old)
+    }
 }
 
 /// The answer to a push.

@@ -142,8 +142,19 @@ async fn decide(house: &Arc<House>, push: &Arc<Running>, hello: Hello, said: &Li
     let commit = change.new.clone();
     let quarantined = Source::new(house.git.clone(), push.repository.clone(), Some(quarantine), commit.clone());
     let accepted = Source::accepted(house.git.clone(), push.repository.clone(), commit);
-    let shallow = push.shallow.load(Ordering::Acquire);
-    if shallow && !ask(&quarantined, push, Source::is_whole).await? {
+    let ends = push.shallow.lock().expect("no holder panics").clone();
+    let (is_shallow, here) = (!ends.is_empty(), accepted.clone());
+    // git refuses a commit where a history ends that came with this very push, but only after the hook.
+    let is_whole = move |source: &Source| {
+        for commit in &ends {
+            if source.has(commit)? && !here.has(commit)? {
+                return Ok(false);
+            }
+        }
+        source.is_whole()
+    };
+    if is_shallow && !ask(&quarantined, push, is_whole).await? {
+        push.told_shallow.store(true, Ordering::Release);
         return Err(user_errors::shallow(&push.opened.app, change.branch.as_str()));
     }
     let holds_files = |source: &Source| source.list(Path::new("")).map(|entries| entries.is_some_and(|entries| !entries.is_empty()));
@@ -159,6 +170,7 @@ async fn decide(house: &Arc<House>, push: &Arc<Running>, hello: Hello, said: &Li
         change: change.clone(),
         options: hello.options.clone(),
         source,
+        refs: house.repositories.refs(&push.opened.app),
     };
     match house.desk.pre_receive(context(quarantined), said.clone()).await {
         Verdict::Accept => Ok(context(accepted)),

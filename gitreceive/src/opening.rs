@@ -1,4 +1,4 @@
-//! The first lines of a push, as the client sends them: read along for one word, `shallow`.
+//! The first lines of a push, as the client sends them: read along for its `shallow` lines.
 //!
 //! git itself refuses a ref that lacks history, but only after the pre-receive hook, that is after a whole build. A client with
 //! a shallow clone says so first of all; the hook then looks before anything is built. Pure. It never changes what git reads.
@@ -11,13 +11,15 @@ const MOST: usize = 64 * 1024;
 pub(crate) struct Opening {
     kept: Vec<u8>,
     done: bool,
+    /// The commits at which the client's history ends.
+    shallow: Vec<String>,
 }
 
 impl Opening {
-    /// Reads on; whether the client just said that its clone is shallow.
-    pub(crate) fn read(&mut self, bytes: &[u8]) -> bool {
+    /// Reads on; once the opening is over, gives the commits at which the client's history ends: none for a whole clone.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Option<Vec<String>> {
         if self.done {
-            return false;
+            return None;
         }
         self.kept.extend_from_slice(&bytes[..bytes.len().min(MOST)]);
         loop {
@@ -33,21 +35,18 @@ impl Opening {
             if self.kept.len() < length {
                 break;
             }
-            if self.kept[4..length].starts_with(b"shallow ") {
-                self.finish();
-                return true;
-            }
+            let Some(commit) = self.kept[4..length].strip_prefix(b"shallow ") else {
+                // They come first of all.
+                self.done = true;
+                break;
+            };
+            self.shallow.push(String::from_utf8_lossy(commit).trim().to_owned());
             self.kept.drain(..length);
         }
-        if self.done {
-            self.finish();
-        }
-        false
-    }
-
-    fn finish(&mut self) {
-        self.done = true;
-        self.kept = Vec::new();
+        self.done.then(|| {
+            self.kept = Vec::new();
+            std::mem::take(&mut self.shallow)
+        })
     }
 }
 
@@ -72,11 +71,12 @@ mod tests {
     proptest! {
         #[test]
         fn the_word_is_found_in_any_slicing(shallow in any::<bool>(), cut in 1_usize..90, behind in "[a-z]{0,99}") {
-            let first = if shallow { packet("shallow 1234") } else { packet("old new refs/heads/shallow ") };
+            let first = if shallow { packet("shallow 12\n") + &packet("shallow 34") } else { packet("old new refs/heads/shallow ") };
             let text = format!("{first}{}0000{behind}{}", packet("old new refs/heads/x"), packet("shallow 5"));
             let mut opening = Opening::default();
-            let found = text.as_bytes().chunks(cut).filter(|chunk| opening.read(chunk)).count() == 1;
-            prop_assert_eq!(found, shallow);
+            let found: Vec<Vec<String>> = text.as_bytes().chunks(cut).filter_map(|chunk| opening.read(chunk)).collect();
+            let wanted: &[&str] = if shallow { &["12", "34"] } else { &[] };
+            prop_assert_eq!(found, [wanted]);
         }
 
         #[test]

@@ -39,8 +39,10 @@ pub(crate) struct Running {
     pub who: Identity,
     pub opened: Opened,
     pub repository: PathBuf,
-    /// The pusher's clone lacks history, by its own word.
-    pub shallow: AtomicBool,
+    /// The commits at which the history of the pusher's clone ends, by its own word.
+    pub shallow: Mutex<Vec<String>>,
+    /// The pusher was told that history is missing.
+    pub told_shallow: AtomicBool,
     /// The pack has arrived: git has called its first hook.
     pub arrived: CancellationToken,
     /// What runs at the desk on behalf of the hooks.
@@ -61,7 +63,8 @@ impl Running {
             who,
             opened,
             repository,
-            shallow: AtomicBool::new(false),
+            shallow: Mutex::default(),
+            told_shallow: AtomicBool::new(false),
             arrived: CancellationToken::new(),
             hooks: TaskTracker::new(),
             phase: Mutex::new(Phase::Fresh),
@@ -110,6 +113,11 @@ impl Running {
     /// The rollout is over.
     pub(crate) fn rolled(&self, rollout: Rollout) {
         *self.phase() = Phase::Rolled(rollout);
+    }
+
+    /// Whether nobody has told the pusher yet why it ended.
+    pub(crate) fn is_unexplained(&self) -> bool {
+        matches!(*self.phase(), Phase::Fresh | Phase::Accepted(_))
     }
 
     /// How the rollout ended, when there was one.

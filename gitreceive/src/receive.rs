@@ -33,6 +33,8 @@ const READ: usize = 32 * 1024;
 const SHALLOW: &[u8] = b"shallow update not allowed";
 /// What git says when `receive.maxInputSize` is reached.
 const TOO_LARGE: &[u8] = b"pack exceeds maximum allowed size";
+/// What git, and the system, say when the disk is full.
+const NO_ROOM: &[u8] = b"No space left on device";
 
 /// The pipes of a push.
 pub(crate) struct Pipes {
@@ -95,10 +97,12 @@ async fn run(house: &Arc<House>, push: &Arc<Running>, pipes: Pipes) -> u8 {
     let stderr = complained.to;
     if !in_time {
         say(&stderr, &user_errors::too_slow(app));
-    } else if said.shallow {
+    } else if said.shallow && !push.told_shallow.load(Ordering::Acquire) {
         say(&stderr, &user_errors::shallow(app, push.opened.deploys.as_ref().map_or("main", |branch| branch.as_str())));
     } else if said.too_large || complained.too_large {
         say(&stderr, &user_errors::pack_too_large(app, house.config.max_pack));
+    } else if push.is_unexplained() && (said.no_room || complained.no_room) {
+        say(&stderr, &user_errors::disk_full(app));
     }
     match status {
         Ok(status) if status.success() => match push.rollout() {
@@ -147,8 +151,8 @@ async fn feed(push: Arc<Running>, mut from: Outlet, mut git: ChildStdin) {
     while let Some(bytes) = from.next().await {
         let given = match bytes {
             Ok(bytes) => {
-                if opening.read(&bytes) {
-                    push.shallow.store(true, Ordering::Release);
+                if let Some(commits) = opening.read(&bytes) {
+                    *push.shallow.lock().expect("no holder panics") = commits;
                 }
                 git.write_all(&bytes).await
             }
@@ -167,11 +171,12 @@ struct Heard {
     to: Intake,
     shallow: bool,
     too_large: bool,
+    no_room: bool,
 }
 
 /// Passes on what git says until its end, and listens for what needs an explanation. Never waits for the client.
 async fn listen(mut git: impl AsyncRead + Unpin, to: Intake) -> Heard {
-    let mut heard = Heard { to, shallow: false, too_large: false };
+    let mut heard = Heard { to, shallow: false, too_large: false, no_room: false };
     let mut tail: Vec<u8> = Vec::new();
     let mut buffer = BytesMut::new();
     loop {
@@ -188,7 +193,8 @@ async fn listen(mut git: impl AsyncRead + Unpin, to: Intake) -> Heard {
         tail.extend_from_slice(&bytes);
         heard.shallow |= contains(&tail, SHALLOW);
         heard.too_large |= contains(&tail, TOO_LARGE);
-        let keep = tail.len().min(SHALLOW.len().max(TOO_LARGE.len()) - 1);
+        heard.no_room |= contains(&tail, NO_ROOM);
+        let keep = tail.len().min(SHALLOW.len().max(TOO_LARGE.len()).max(NO_ROOM.len()) - 1);
         tail.drain(..tail.len() - keep);
         if let Err(error) = heard.to.push(bytes) {
             tracing::debug!(%error, "what git says to a pusher is dropped");
@@ -207,6 +213,8 @@ fn say(to: &Intake, trouble: &Trouble) {
 
 fn failed(to: &Intake, id: &PushId, app: &model::AppEnv, error: &(dyn std::error::Error + 'static)) -> u8 {
     tracing::error!(push = %id, app = %app, error, "a push failed");
-    say(to, &Trouble::internal(id));
+    let causes = std::iter::successors(Some(error), |cause| cause.source());
+    let full = causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|cause| cause.kind() == io::ErrorKind::StorageFull);
+    say(to, &if full { user_errors::disk_full(app) } else { Trouble::internal(id) });
     1
 }

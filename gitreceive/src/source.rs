@@ -192,6 +192,12 @@ impl Source {
         Ok(new == old || bare.graph_descendant_of(new, old).map_err(RepositoryError::git("history"))?)
     }
 
+    /// Whether an object is there.
+    pub(crate) fn has(&self, id: &str) -> Result<bool, RepositoryError> {
+        let Ok(id) = git2::Oid::from_str(id) else { return Ok(false) };
+        Ok(self.open()?.odb().map_err(RepositoryError::git("objects"))?.exists(id))
+    }
+
     /// Whether all history behind the commit is there; `false` for a push out of a shallow clone.
     pub(crate) fn is_whole(&self) -> Result<bool, RepositoryError> {
         let bare = self.open()?;

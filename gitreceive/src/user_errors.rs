@@ -56,6 +56,14 @@ pub(crate) fn shallow(app: &AppEnv, branch: &str) -> Trouble {
         .next(format!("git push paas-{} HEAD:{branch}", app.env))
 }
 
+/// The server has no room for the pack.
+pub(crate) fn disk_full(app: &AppEnv) -> Trouble {
+    Trouble::new(Code::DiskFull, format!("there is no room for this push to {app}: the disk of the platform is full"))
+        .why("Nothing was changed, and what runs keeps running.")
+        .next("sudo slipway doctor   # the operator, on the host: where the space is")
+        .next("push again when there is room")
+}
+
 /// A push took too long to arrive.
 pub(crate) fn too_slow(app: &AppEnv) -> Trouble {
     Trouble::new(Code::ClientTimeout, format!("the push to {app} did not arrive in time")).why("Nothing was changed.").next("push again")

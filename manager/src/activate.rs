@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use model::{AppEnv, ReleaseNumber, ReleaseState, Time, Trouble, say};
+use serde_json::json;
 
+use crate::authorize::Verb;
 use crate::identity::Identity;
 use crate::say::Say;
 use crate::{Manager, OrInternal};
@@ -14,7 +16,7 @@ use crate::{Manager, OrInternal};
 impl Manager {
     /// The ref has moved to `commit`: makes its prepared release the one that should serve, and waits until it does.
     pub async fn activate(&self, who: &Identity, app: &AppEnv, commit: &str, said: Arc<dyn Say>) -> Result<(), Trouble> {
-        let Some(number) = self.activate_prepared(app, commit).await? else {
+        let Some(number) = self.activate_prepared(who, app, commit).await? else {
             return Err(crate::internal(&std::io::Error::other(format!("no prepared release of {app} at {commit}"))));
         };
         tracing::info!(%app, release = %number, by = %who.actor, "activated");
@@ -41,7 +43,7 @@ impl Manager {
     }
 
     /// Makes the newest prepared release of a commit active. None when there is none.
-    async fn activate_prepared(&self, app: &AppEnv, commit: &str) -> Result<Option<ReleaseNumber>, Trouble> {
+    async fn activate_prepared(&self, who: &Identity, app: &AppEnv, commit: &str) -> Result<Option<ReleaseNumber>, Trouble> {
         let releases = self.records.releases(app, 50).await.or_internal()?;
         let prepared = releases.iter().find(|stored| stored.release.state == ReleaseState::Prepared && stored.release.commit == commit);
         let Some(stored) = prepared else { return Ok(None) };
@@ -51,7 +53,12 @@ impl Manager {
         env.current = Some(number);
         change.save_env(&env).await.or_internal()?;
         change.set_release_state(app, number, ReleaseState::Active, None).await.or_internal()?;
+        // Here and not before: a push whose ref did not move has changed nothing.
+        let release = &stored.release;
+        let detail = json!({ "release": number, "commit": commit, "build": release.build, "by": release.by });
+        self.record(&mut change, who, Verb::Push, Some(&app.tenant), app.to_string(), detail).await?;
         change.commit().await.or_internal()?;
+        self.settled.notify_waiters();
         self.project(app).await?;
         Ok(Some(number))
     }
@@ -59,7 +66,7 @@ impl Manager {
     /// Brings prepared releases to an end by where the ref stands: that of the ref's commit is activated, others never were.
     pub async fn settle(self: &Arc<Self>, app: &AppEnv, tip: Option<&str>) -> Result<(), Trouble> {
         if let Some(tip) = tip
-            && let Some(number) = self.activate_prepared(app, tip).await?
+            && let Some(number) = self.activate_prepared(&Identity::platform(), app, tip).await?
         {
             tracing::warn!(%app, release = %number, "activated a release whose push had no end");
             self.roll_out_alone(app.clone(), number);
@@ -71,6 +78,7 @@ impl Manager {
             change.set_release_state(app, stored.release.number, ReleaseState::Aborted, reason).await.or_internal()?;
             change.commit().await.or_internal()?;
         }
+        self.settled.notify_waiters();
         Ok(())
     }
 

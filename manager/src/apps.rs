@@ -133,6 +133,12 @@ impl Manager {
                 .next(format!("slipway apps:destroy {app} --confirm {}", app.app)));
         }
         let envs = self.records.envs(app).await.or_internal()?;
+        // Builds that run would go on for an app that is gone.
+        for env in &envs {
+            for build in self.records.builds(&env.app, 20).await.or_internal()?.iter().filter(|build| !build.state.is_final()) {
+                self.queue.cancel(&build.id);
+            }
+        }
         let mut change = self.records.change().await.or_internal()?;
         change.remove_app(app).await.or_internal()?;
         self.record(&mut change, who, Verb::AppsDestroy, Some(&app.tenant), app.to_string(), json!({})).await?;
@@ -159,7 +165,7 @@ impl Manager {
             }
             self.create_app(who, &app.app_ref(), None).await?;
         }
-        self.reach(who, verb, &app.app_ref()).await?;
+        self.reach_in(who, verb, app).await?;
         let env = if push { Some(self.ensure_env(app).await?) } else { self.records.env(app).await.or_internal()? };
         Ok(env.and_then(|env| env.deploy_branch))
     }

@@ -63,6 +63,14 @@ impl BuildLogs {
         })
     }
 
+    /// Removes the log of a build that has ended; one that is not there is no error.
+    pub(crate) fn remove(&self, id: &BuildId) -> std::io::Result<()> {
+        match std::fs::remove_file(self.path(id)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Reads a log from its start; while the build runs, waits for more.
     pub(crate) async fn follow(&self, id: &BuildId) -> std::io::Result<Follow> {
         let running = self.open.lock().expect("no holder panics").get(id).cloned();

@@ -48,6 +48,8 @@ pub struct Slug {
 /// The builder.
 #[async_trait]
 pub trait Builder: Send + Sync {
+    /// Most bytes of files that a source may have.
+    fn most_source(&self) -> u64;
     /// Chooses the template and computes the source key. Runs nothing of the app.
     async fn prepare(&self, job: &Job) -> Result<Prepared, Trouble>;
     /// Builds. Ends soon after `cancel`, leaving nothing behind.

@@ -24,7 +24,7 @@ impl Manager {
     async fn find_build(&self, who: &Identity, verb: Verb, id: &BuildId) -> Result<Build, Trouble> {
         let unknown = || Trouble::new(Code::NotFound, format!("there is no build {id}")).next("slipway builds");
         let build = self.records.build(id).await.or_internal()?.ok_or_else(unknown)?;
-        match self.reach(who, verb, &build.app.app_ref()).await {
+        match self.reach_in(who, verb, &build.app).await {
             // Whoever may not know of the app may not know of its builds.
             Err(trouble) if trouble.code == Code::UnknownApp => Err(unknown()),
             Err(trouble) => Err(trouble),

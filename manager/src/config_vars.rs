@@ -46,7 +46,7 @@ impl Manager {
         set: BTreeMap<String, String>,
         unset: Vec<String>,
     ) -> Result<ConfigDone, Trouble> {
-        self.reach(who, Verb::ConfigSet, &app.app_ref()).await?;
+        self.reach_in(who, Verb::ConfigSet, app).await?;
         for key in set.keys().chain(&unset) {
             check_key(key)?;
         }
@@ -82,19 +82,31 @@ impl Manager {
         }
         locked.config_keys = config.keys().cloned().collect();
         locked.config = Some(self.keyring.seal_map(&app.to_string(), &config));
-        change.save_env(&locked).await.or_internal()?;
-        self.record(&mut change, who, Verb::ConfigSet, Some(&app.tenant), app.to_string(), json!(cause)).await?;
-        change.commit().await.or_internal()?;
         let base = match locked.current {
             Some(current) => self.records.release(app, current).await.or_internal()?,
             None => None,
         };
-        let Some(base) = base else { return Ok(ConfigDone { changed: true, release: None }) };
-        // What app.yaml set stays, unless a key goes over it.
-        let mut whole = self.keyring.open_map(&app.to_string(), &base.spec.config).or_internal()?;
-        whole.retain(|key, _| !before.contains_key(key));
-        whole.extend(config);
-        self.release_again(who, app, base, cause, Some(whole)).await.map(|number| ConfigDone { changed: true, release: Some(number) })
+        let number = match base {
+            Some(base) => {
+                // What app.yaml set stays, unless a key goes over it.
+                let mut whole = self.keyring.open_map(&app.to_string(), &base.spec.config).or_internal()?;
+                whole.retain(|key, _| !before.contains_key(key));
+                whole.extend(config);
+                Some(self.release_again(&mut change, who, &mut locked, base, cause.clone(), &whole).await?)
+            }
+            None => {
+                change.save_env(&locked).await.or_internal()?;
+                None
+            }
+        };
+        // One change is one event, in one transaction with all that it did.
+        let detail = json!({ "release": number, "cause": cause });
+        self.record(&mut change, who, Verb::ConfigSet, Some(&app.tenant), app.to_string(), detail).await?;
+        change.commit().await.or_internal()?;
+        if number.is_some() {
+            self.project(app).await?;
+        }
+        Ok(ConfigDone { changed: true, release: number })
     }
 }
 

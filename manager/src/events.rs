@@ -11,17 +11,22 @@ use crate::{Manager, OrInternal};
 impl Manager {
     /// Says no, in words and as an event, unless `who` may do `verb` to `object`.
     pub(crate) async fn allow(&self, who: &Identity, verb: Verb, object: &Object) -> Result<(), Trouble> {
+        self.allow_named(who, verb, object, describe(object)).await
+    }
+
+    /// The same, where the object has a more precise name than its rights depend on.
+    async fn allow_named(&self, who: &Identity, verb: Verb, object: &Object, named: String) -> Result<(), Trouble> {
         let decision = authorize(who, verb, object);
         if decision == Decision::Allow {
             return Ok(());
         }
         let mut change = self.records.change().await.or_internal()?;
-        let event = self.event(who, verb, tenant_of(object), describe(object), Outcome::Denied, Value::Null);
+        let event = self.event(who, verb, tenant_of(object), named.clone(), Outcome::Denied, Value::Null);
         change.add_event(&event).await.or_internal()?;
         change.commit().await.or_internal()?;
         Err(match decision {
             Decision::Hide => hidden(who, verb, object),
-            _ => Trouble::new(Code::NotAllowed, format!("you may not do `{}` to {}", verb.name(), describe(object)))
+            _ => Trouble::new(Code::NotAllowed, format!("you may not do `{}` to {named}", verb.name()))
                 .why(match verb.need() {
                     crate::authorize::Need::Role(role) => format!("It takes the role `{}` or a higher one.", role.as_str()),
                     _ => "It takes the rights of the platform's operator.".into(),
@@ -64,18 +69,32 @@ impl Manager {
     /// Finds an app that `who` may do `verb` to.
     pub(crate) async fn reach(&self, who: &Identity, verb: Verb, app: &AppRef) -> Result<App, Trouble> {
         let Some(found) = self.records.app(app).await.or_internal()? else {
-            if who.is_super && self.records.tenant(&app.tenant).await.or_internal()?.is_none() {
-                return Err(missing_app(app).why(format!("There is no tenant `{}` either.", app.tenant)).next("slipway tenants"));
-            }
-            return Err(unreachable_app(who, verb, app));
+            return Err(self.absent(who, verb, app).await?);
         };
         self.allow(who, verb, &Object::App(app.clone(), found.team.clone())).await?;
         Ok(found)
     }
 
+    /// Finds an app that `who` may do `verb` to in one of its environments, which need not be there yet.
+    pub(crate) async fn reach_in(&self, who: &Identity, verb: Verb, app: &AppEnv) -> Result<App, Trouble> {
+        let Some(found) = self.records.app(&app.app_ref()).await.or_internal()? else {
+            return Err(self.absent(who, verb, &app.app_ref()).await?);
+        };
+        self.allow_named(who, verb, &Object::App(app.app_ref(), found.team.clone()), app.to_string()).await?;
+        Ok(found)
+    }
+
+    /// What to say of an app that is not there.
+    async fn absent(&self, who: &Identity, verb: Verb, app: &AppRef) -> Result<Trouble, Trouble> {
+        if who.is_super && self.records.tenant(&app.tenant).await.or_internal()?.is_none() {
+            return Ok(missing_app(app).why(format!("There is no tenant `{}` either.", app.tenant)).next("slipway tenants"));
+        }
+        Ok(unreachable_app(who, verb, app))
+    }
+
     /// Finds an app in an environment that `who` may do `verb` to.
     pub(crate) async fn reach_env(&self, who: &Identity, verb: Verb, app: &AppEnv) -> Result<store::records::Env, Trouble> {
-        self.reach(who, verb, &app.app_ref()).await?;
+        self.reach_in(who, verb, app).await?;
         match self.records.env(app).await.or_internal()? {
             Some(env) => Ok(env),
             None => Err(Trouble::new(Code::UnknownApp, format!("{} has no environment `{}`", app.app_ref(), app.env))

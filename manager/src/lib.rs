@@ -15,6 +15,7 @@ pub mod domains;
 pub mod events;
 pub mod identity;
 pub mod keys;
+mod look;
 pub mod members;
 pub mod people;
 mod project;
@@ -22,6 +23,7 @@ pub mod ps;
 pub mod push;
 mod queue;
 pub mod releases;
+pub mod retention;
 pub mod rollout;
 pub mod say;
 pub mod scale;
@@ -80,6 +82,8 @@ pub struct Manager {
     estate: std::sync::OnceLock<Arc<dyn Estate>>,
     pub(crate) logs: build_log::BuildLogs,
     pub(crate) queue: queue::Queue,
+    /// Rings when a prepared release was activated or given up.
+    pub(crate) settled: tokio::sync::Notify,
 }
 
 impl Manager {
@@ -94,7 +98,18 @@ impl Manager {
     ) -> Self {
         let logs = build_log::BuildLogs::new(settings.builds_dir.clone());
         let queue = queue::Queue::new(settings.builders);
-        Self { records, live, keyring, settings, builder, placement, estate: std::sync::OnceLock::new(), logs, queue }
+        Self {
+            records,
+            live,
+            keyring,
+            settings,
+            builder,
+            placement,
+            estate: std::sync::OnceLock::new(),
+            logs,
+            queue,
+            settled: tokio::sync::Notify::new(),
+        }
     }
 
     /// Says who clears what a destroyed app leaves; once, when all roles are wired.
@@ -142,7 +157,15 @@ pub fn internal(error: &dyn std::error::Error) -> Trouble {
         source = cause.source();
     }
     tracing::error!(%id, error = %chain, "internal failure");
-    if chain.contains("connecting") || chain.contains("pool timed out") {
+    if chain.contains("No space left on device") {
+        return Trouble::new(model::Code::DiskFull, "the disk of the platform is full")
+            .why("Nothing was changed, and what runs keeps running.")
+            .next("sudo slipway doctor   # the operator, on the host: where the space is")
+            .next("try again when there is room");
+    }
+    // What sqlx and a server that starts say; there are no codes for it.
+    let away = ["connecting", "pool timed out", "error communicating with database", "the database system is"];
+    if away.iter().any(|sign| chain.contains(sign)) {
         return Trouble::new(model::Code::DatabaseDown, "the platform can not reach its database")
             .why("Running apps go on; changes have to wait.")
             .next(format!("try again in a minute; the server's log has the cause under `{id}`"));

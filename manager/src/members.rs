@@ -59,6 +59,17 @@ impl Manager {
             return Err(Trouble::new(Code::NotFound, format!("{} has no team `{}`", member.tenant, member.team))
                 .next(format!("slipway teams:create {} {}", member.tenant, member.team)));
         }
+        let members = self.records.members(&member.tenant).await.or_internal()?;
+        let owns = |other: &&Member| other.role == Role::Owner;
+        let is_other = |other: &&Member| (&other.user, &other.team) != (&member.user, &member.team);
+        if member.role != Role::Owner
+            && members.iter().any(|other| owns(&other))
+            && !members.iter().filter(is_other).any(|other| owns(&other))
+        {
+            return Err(Trouble::new(Code::InUse, format!("{} is the last owner of {}", member.user, member.tenant))
+                .why("Without an owner nobody in the tenant could add members or give rights any more.")
+                .next(format!("slipway members:set {} {} <another user> owner", member.tenant, member.team)));
+        }
         let mut change = self.records.change().await.or_internal()?;
         change.set_member(member).await.or_internal()?;
         let detail = json!({ "user": member.user, "role": member.role });

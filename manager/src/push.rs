@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use chrono::Utc;
 use model::{
-    AppEnv, Build, BuildId, BuildState, Code, Manifest, Release, ReleaseNumber, ReleaseState, RunSpec, Trouble, release::Cause, say,
+    AppEnv, Build, BuildId, BuildState, Code, Hostname, Manifest, Release, ReleaseNumber, ReleaseState, RunSpec, Trouble, release::Cause,
+    say,
 };
-use serde_json::json;
 use store::records::{Env, Lock, StoredRelease, StoredSlug};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use crate::authorize::Verb;
 use crate::build_log::BuildLog;
 use crate::builder::Job;
 use crate::identity::Identity;
+use crate::look::Look;
 use crate::queue::NoTurn;
 use crate::releases::process_specs;
 use crate::say::Say;
@@ -26,6 +27,8 @@ use crate::{Manager, OrInternal};
 
 /// A pusher hears something at least this often.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How long the ref of the push before may take to move.
+const SETTLE: Duration = Duration::from_secs(60);
 /// A lock without renewal ends after this.
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -44,13 +47,15 @@ pub struct Push {
     pub subject: String,
     /// Its files.
     pub source: Arc<dyn Source>,
+    /// Whether the branch still stands where the pusher saw it: asked when a push that waited gets its turn.
+    pub is_current: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Manager {
     /// Builds a pushed commit, or finds it built, and prepares its release. Runs to its end when the pusher is gone.
     pub async fn push(&self, push: Push, pusher: Arc<dyn Say>) -> Result<ReleaseNumber, Trouble> {
-        self.reach(&push.who, Verb::Push, &push.app.app_ref()).await?;
-        self.ensure_env(&push.app).await?;
+        self.reach_in(&push.who, Verb::Push, &push.app).await?;
+        let env = self.ensure_env(&push.app).await?;
         let mut build = Build {
             id: BuildId::mint(store::random::bytes()),
             app: push.app.clone(),
@@ -74,9 +79,16 @@ impl Manager {
         let short = push.commit.get(..8).unwrap_or(&push.commit);
         said.step(format!("Build {} of {} at {short}", build.id, push.app));
         said.detail(format!("{}/builds/{}", self.settings.dashboard, build.id));
+        if env.deploy_branch.is_none() {
+            said.detail(format!("the first push to {}: it deploys `{}` from now on", push.app, push.branch));
+        }
 
         let result = self.push_in_turn(&push, &mut build, &log, &cancel).await;
         self.queue.forget(&build.id);
+        if self.records.env(&push.app).await.or_internal()?.is_none() {
+            // Its records are gone with it; what failed on the way failed for this.
+            return Err(Trouble::new(Code::UnknownApp, format!("{} was destroyed during this push", push.app)).next("slipway apps"));
+        }
         build.ended = Some(Utc::now());
         match &result {
             Ok(number) => {
@@ -109,13 +121,37 @@ impl Manager {
     ) -> Result<ReleaseNumber, Trouble> {
         let said: &dyn Say = &**log;
         let manifest = self.manifest(push)?;
+        self.look_over(push, &manifest, said).await?;
+        self.check_room(push, &manifest).await?;
         let turn = self.queue.turn(&push.app, &build.id, cancel, |text| said.detail(text)).await;
         let _turn = turn.map_err(|why| match why {
             NoTurn::Superseded => Trouble::new(Code::Superseded, format!("a newer push to {} took the place of this one", push.app))
                 .next(format!("slipway builds -a {} -e {}", push.app.app_ref(), push.app.env)),
             NoTurn::Cancelled => cancelled(&build.id),
         })?;
-        let _lease = self.lease(push, &build.id).await?;
+        let lease = self.lease(push, &build.id).await?;
+        let prepared = self.build_and_prepare(push, build, log, cancel, &manifest).await;
+        // The lock is free before the next one gets its turn, so that it never meets it.
+        lease.end().await;
+        prepared
+    }
+
+    /// Does what only one push of an app and environment may do at once.
+    async fn build_and_prepare(
+        &self,
+        push: &Push,
+        build: &mut Build,
+        log: &Arc<BuildLog>,
+        cancel: &CancellationToken,
+        manifest: &Manifest,
+    ) -> Result<ReleaseNumber, Trouble> {
+        let said: &dyn Say = &**log;
+        self.wait_settled(&push.app).await?;
+        if !(push.is_current)() {
+            return Err(Trouble::new(Code::Superseded, format!("`{}` of {} moved while this push waited", push.branch, push.app))
+                .why("git would refuse this push after its build: it began at a commit where the branch does not stand any more.")
+                .next(format!("git push {} {}", self.remote_of(&push.app), push.branch)));
+        }
         build.state = BuildState::Running;
         build.started = Some(Utc::now());
         self.save_build(build).await?;
@@ -138,7 +174,18 @@ impl Manager {
             None => self.run_build(&job, &prepared, push, log, cancel).await?,
         };
         build.image = Some(slug.image.clone());
-        self.prepare_release(push, build, &manifest, &slug, said).await
+        self.prepare_release(push, build, manifest, &slug, said).await
+    }
+
+    /// Looks over the source, off the threads that serve: it takes as long as there are files.
+    async fn look_over(&self, push: &Push, manifest: &Manifest, said: &dyn Say) -> Result<(), Trouble> {
+        let (source, root) = (push.source.clone(), manifest.root.clone().unwrap_or_default());
+        let looking = tokio::task::spawn_blocking(move || Look::at(&*source, &root));
+        match looking.await.or_internal()? {
+            Some(look) => look.judge(&push.app.app_ref(), self.builder.most_source(), said),
+            // A folder that is not there is refused by the builder, with the names of those that are.
+            None => Ok(()),
+        }
     }
 
     fn manifest(&self, push: &Push) -> Result<Manifest, Trouble> {
@@ -182,12 +229,12 @@ impl Manager {
         if held.holder != build.as_str() {
             return Err(Trouble::new(Code::Locked, format!("{} is locked by {} for {}", push.app, held.owner, held.reason))
                 .why(format!("Since {}, by {}.", held.since.format("%H:%M:%S UTC"), held.holder))
-                .next("wait until it has ended, or cancel it: slipway builds:cancel"));
+                .next(format!("wait until it has ended, or cancel it: slipway builds:cancel {}", held.holder)));
         }
         let (app, build) = (push.app.clone(), build.clone());
         let stop = CancellationToken::new();
         let stopped = stop.clone();
-        tokio::spawn(async move {
+        let renewing = tokio::spawn(async move {
             let mut tick = tokio::time::interval(LEASE / 4);
             loop {
                 tokio::select! {
@@ -203,7 +250,49 @@ impl Manager {
                 tracing::warn!(%error, %app, "could not release a lock; it ends with its lease");
             }
         });
-        Ok(Lease(stop))
+        Ok(Lease { stop, renewing: Some(renewing) })
+    }
+
+    /// Waits until no release of the push before is open: its ref moves after its build has given up its turn.
+    async fn wait_settled(&self, app: &AppEnv) -> Result<(), Trouble> {
+        let deadline = Instant::now() + SETTLE;
+        loop {
+            let settled = self.settled.notified();
+            let newest = self.records.releases(app, 5).await.or_internal()?;
+            if !newest.iter().any(|stored| stored.release.state == ReleaseState::Prepared) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                tracing::warn!(%app, "the push before was not settled in time");
+                return Ok(());
+            }
+            let _ = tokio::time::timeout(Duration::from_millis(250), settled).await;
+        }
+    }
+
+    /// Refuses what no host could ever take, before anything is built.
+    async fn check_room(&self, push: &Push, manifest: &Manifest) -> Result<(), Trouble> {
+        let hosts = self.live.hosts().await.or_internal()?;
+        let names =
+            manifest.processes.keys().chain(manifest.environments.get(&push.app.env).into_iter().flat_map(|env| env.processes.keys()));
+        for name in names {
+            let wanted = manifest.process_in(&push.app.env, name).resources();
+            let fits = |capacity: &model::Capacity| wanted.memory_mb <= capacity.memory_mb && wanted.cpu_millis <= capacity.cpu_millis;
+            if hosts.is_empty() || hosts.iter().any(|host| fits(&host.capacity)) {
+                continue;
+            }
+            let most = |of: fn(&model::Capacity) -> u32| hosts.iter().map(|host| of(&host.capacity)).max().unwrap_or(0);
+            return Err(Trouble::new(Code::NoCapacity, format!("no host can ever take `{name}` of {}", push.app))
+                .why(format!(
+                    "It asks for {} MiB of memory and {} cores. The largest host has {} MiB and {} cores to give.",
+                    wanted.memory_mb,
+                    f64::from(wanted.cpu_millis) / 1000.0,
+                    most(|capacity| capacity.memory_mb),
+                    f64::from(most(|capacity| capacity.cpu_millis)) / 1000.0
+                ))
+                .next(format!("lower `memory` or `cpu` of {name} in app.yaml, commit and push again")));
+        }
+        Ok(())
     }
 
     async fn known_slug(&self, push: &Push, source_key: &str) -> Result<Option<StoredSlug>, Trouble> {
@@ -266,7 +355,7 @@ impl Manager {
         slug: &StoredSlug,
         said: &dyn Say,
     ) -> Result<ReleaseNumber, Trouble> {
-        let processes = process_specs(&push.app, manifest, &slug.processes)?;
+        let processes = process_specs(&push.app, &Hostname::of_app(&push.app, &self.settings.domain), manifest, &slug.processes)?;
         let mut change = self.records.change().await.or_internal()?;
         let Some(env) = change.lock_env(&push.app).await.or_internal()? else {
             return Err(crate::events::unknown_app(&push.app.app_ref()));
@@ -299,8 +388,6 @@ impl Manager {
         };
         change.add_release(&StoredRelease { release, spec }).await.or_internal()?;
         let env = self.first_wishes(&mut change, env, push, manifest, &slug.processes).await?;
-        let detail = json!({ "release": number, "commit": push.commit, "build": build.id, "branch": push.branch });
-        self.record(&mut change, &push.who, Verb::Push, Some(&push.app.tenant), push.app.to_string(), detail).await?;
         change.commit().await.or_internal()?;
         said.step(format!("Release {number}"));
         said.detail(format!("processes: {}", names.join(", ")));
@@ -342,12 +429,25 @@ impl Manager {
     }
 }
 
-/// Ends the renewal, and with it the lock.
-struct Lease(CancellationToken);
+/// A held lock; dropping it gives it up soon, `end` at once.
+struct Lease {
+    stop: CancellationToken,
+    renewing: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Lease {
+    async fn end(mut self) {
+        self.stop.cancel();
+        if let Some(renewing) = self.renewing.take() {
+            // It logs what goes wrong; then the lock ends with its lease.
+            let _ = renewing.await;
+        }
+    }
+}
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.0.cancel();
+        self.stop.cancel();
     }
 }
 

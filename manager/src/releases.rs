@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::Utc;
-use model::{AppEnv, Code, Manifest, ProcessName, ProcessSpec, Release, ReleaseNumber, ReleaseState, RunSpec, Trouble, release::Cause};
+use model::health::Probe;
+use model::{
+    AppEnv, Code, HealthCheck, Hostname, Manifest, ProcessName, ProcessSpec, Release, ReleaseNumber, ReleaseState, RunSpec, Trouble,
+    release::Cause,
+};
 use serde::Serialize;
 use serde_json::json;
-use store::records::{Env, StoredRelease};
+use store::records::{Change, Env, StoredRelease};
 
 use crate::authorize::Verb;
 use crate::identity::Identity;
@@ -15,6 +19,7 @@ use crate::{Manager, OrInternal};
 /// How each process type runs: the commands that the build found, and what app.yaml says over them.
 pub(crate) fn process_specs(
     app: &AppEnv,
+    hostname: &Hostname,
     manifest: &Manifest,
     found: &BTreeMap<ProcessName, String>,
 ) -> Result<BTreeMap<ProcessName, ProcessSpec>, Trouble> {
@@ -32,7 +37,7 @@ pub(crate) fn process_specs(
         let spec = ProcessSpec {
             command,
             resources: hints.resources(),
-            health: hints.health_of(name),
+            health: hints.health_of(name).map(|check| asking_for(check, hostname)),
             stop_grace_s: hints.stop_grace_s.unwrap_or(10),
             drain_s: hints.drain_s.unwrap_or(30),
         };
@@ -44,6 +49,25 @@ pub(crate) fn process_specs(
             .next("echo 'web: <the command that serves on $PORT>' > Procfile && git add Procfile"));
     }
     Ok(specs)
+}
+
+/// A check over HTTP asks for the app's own name unless app.yaml says another: many frameworks answer only to names they know, and
+/// this one they must know anyhow.
+fn asking_for(mut check: HealthCheck, hostname: &Hostname) -> HealthCheck {
+    if let Probe::Http { host, .. } = &mut check.probe {
+        host.get_or_insert_with(|| hostname.clone());
+    }
+    check
+}
+
+/// What a rollback without a number goes back to, out of releases newest first. After a release that failed it is the one that
+/// still serves: its config comes back with it. Else the one that served before.
+fn last_good(releases: &[(ReleaseNumber, ReleaseState)], serving: Option<ReleaseNumber>) -> Option<ReleaseNumber> {
+    let newest = releases.iter().find(|(_, state)| !matches!(state, ReleaseState::Aborted | ReleaseState::Prepared));
+    if newest.is_some_and(|(number, state)| *state == ReleaseState::Failed && Some(*number) != serving) && serving.is_some() {
+        return serving;
+    }
+    releases.iter().find(|(number, state)| state.was_good() && serving.is_none_or(|serving| *number < serving)).map(|(number, _)| *number)
 }
 
 /// What differs between two releases.
@@ -92,11 +116,15 @@ impl Manager {
             Some(number) => self.stored(app, number).await?,
             None => {
                 let releases = self.records.releases(app, 200).await.or_internal()?;
-                let current = env.current;
-                releases
-                    .into_iter()
-                    .find(|stored| stored.release.state.was_good() && current.is_none_or(|current| stored.release.number < current))
-                    .ok_or_else(|| Trouble::new(Code::NoRelease, format!("{app} has no earlier release that served")))?
+                let states: Vec<_> = releases.iter().map(|stored| (stored.release.number, stored.release.state)).collect();
+                let number = last_good(&states, env.current).ok_or_else(|| {
+                    Trouble::new(Code::NoRelease, format!("{app} has no earlier release that served")).next(format!(
+                        "slipway releases -a {} -e {}",
+                        app.app_ref(),
+                        app.env
+                    ))
+                })?;
+                self.stored(app, number).await?
             }
         };
         if matches!(target.release.state, ReleaseState::Aborted | ReleaseState::Prepared) {
@@ -111,52 +139,47 @@ impl Manager {
         }
         let cause = Cause::Rollback { to: target.release.number };
         let config = self.keyring.open_map(&app.to_string(), &target.spec.config).or_internal()?;
-        self.release_again(who, app, target, cause, Some(config)).await
-    }
-
-    /// A new release of an image that has been released before.
-    pub(crate) async fn release_again(
-        &self,
-        who: &Identity,
-        app: &AppEnv,
-        base: StoredRelease,
-        cause: Cause,
-        config: Option<BTreeMap<String, String>>,
-    ) -> Result<ReleaseNumber, Trouble> {
-        let verb = if matches!(cause, Cause::Rollback { .. }) { Verb::Rollback } else { Verb::ConfigSet };
         let mut change = self.records.change().await.or_internal()?;
         let Some(mut env) = change.lock_env(app).await.or_internal()? else {
             return Err(crate::events::unknown_app(&app.app_ref()));
         };
-        let number = change.next_release(app).await.or_internal()?;
-        let config = match config {
-            Some(config) => config,
-            None => self.keyring.open_map(&app.to_string(), &base.spec.config).or_internal()?,
-        };
+        // The config that is rolled back to is the config from now on.
+        env.config_keys = config.keys().cloned().collect();
+        env.config = Some(self.keyring.seal_map(&app.to_string(), &config));
+        let number = self.release_again(&mut change, who, &mut env, target, cause.clone(), &config).await?;
+        let detail = json!({ "release": number, "cause": cause });
+        self.record(&mut change, who, Verb::Rollback, Some(&app.tenant), app.to_string(), detail).await?;
+        change.commit().await.or_internal()?;
+        self.project(app).await?;
+        Ok(number)
+    }
+
+    /// Adds a release of an image that has been released before, and makes it the one that should serve. The caller records the
+    /// event of what it is part of, commits, and projects.
+    pub(crate) async fn release_again(
+        &self,
+        change: &mut Change,
+        who: &Identity,
+        env: &mut Env,
+        base: StoredRelease,
+        cause: Cause,
+        config: &BTreeMap<String, String>,
+    ) -> Result<ReleaseNumber, Trouble> {
+        let number = change.next_release(&env.app).await.or_internal()?;
         let release = Release {
             number,
             state: ReleaseState::Active,
             by: who.user_or_operator(),
             at: Utc::now(),
-            cause: cause.clone(),
+            cause,
             config_keys: config.keys().cloned().collect(),
             reason: None,
             ..base.release
         };
-        let sealed = self.keyring.seal_map(&app.to_string(), &config);
-        if matches!(cause, Cause::Rollback { .. }) {
-            // The config that was rolled back to is the config from now on.
-            env.config_keys = config.keys().cloned().collect();
-            env.config = Some(sealed.clone());
-        }
-        let spec = RunSpec { release: number, config: sealed, ..base.spec };
+        let spec = RunSpec { release: number, config: self.keyring.seal_map(&env.app.to_string(), config), ..base.spec };
         change.add_release(&StoredRelease { release, spec }).await.or_internal()?;
         env.current = Some(number);
-        change.save_env(&env).await.or_internal()?;
-        let detail = json!({ "release": number, "cause": cause });
-        self.record(&mut change, who, verb, Some(&app.tenant), app.to_string(), detail).await?;
-        change.commit().await.or_internal()?;
-        self.project(app).await?;
+        change.save_env(env).await.or_internal()?;
         Ok(number)
     }
 
@@ -220,4 +243,20 @@ fn process_line(name: &ProcessName, old: &ProcessSpec, new: &ProcessSpec) -> Str
         parts.push("other stop times".into());
     }
     format!("process  ~ {name}: {}", parts.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_back_leads_before_the_last_attempt() {
+        use ReleaseState::{Aborted, Failed, Live, Retired};
+        let n = ReleaseNumber;
+        assert_eq!(last_good(&[(n(2), Live), (n(1), Retired)], Some(n(2))), Some(n(1)));
+        assert_eq!(last_good(&[(n(1), Live)], Some(n(1))), None);
+        assert_eq!(last_good(&[(n(3), Failed), (n(2), Live), (n(1), Retired)], Some(n(2))), Some(n(2)));
+        assert_eq!(last_good(&[(n(4), Aborted), (n(3), Live), (n(2), Failed), (n(1), Retired)], Some(n(3))), Some(n(1)));
+        assert_eq!(last_good(&[(n(1), Failed)], None), None);
+    }
 }

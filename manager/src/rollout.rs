@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{AppEnv, Code, Formation, InstanceId, InstanceState, InstanceStatus, ReleaseNumber, ReleaseState, RunSpec, Trouble, say};
+use model::{
+    AppEnv, Code, Formation, InstanceId, InstanceState, InstanceStatus, ReleaseNumber, ReleaseState, RunSpec, Trouble, release::Cause, say,
+};
 use store::live::Area;
 use tokio::time::Instant;
 
@@ -125,15 +127,42 @@ impl Manager {
             }
             Err(trouble) => {
                 let back = self.give_up(app, number, &trouble).await?;
-                // The ref has moved already: the same commit can not be pushed again, but its release can be tried again.
-                let again = format!("or try {number} again: slipway rollback {number} -a {} -e {}", app.app_ref(), app.env);
-                let trouble = match back {
-                    Some(good) => trouble.next(format!("{good} still serves; mend it, commit and push again")),
-                    None => trouble.next("mend it, commit and push again"),
-                };
-                Err(trouble.next(again))
+                Err(self.ways_on(app, number, trouble, back).await?)
             }
         }
+    }
+
+    /// What somebody can do whose release failed, by what made it.
+    async fn ways_on(
+        &self,
+        app: &AppEnv,
+        number: ReleaseNumber,
+        trouble: Trouble,
+        back: Option<ReleaseNumber>,
+    ) -> Result<Trouble, Trouble> {
+        let at = format!("-a {} -e {}", app.app_ref(), app.env);
+        let cause = self.records.release(app, number).await.or_internal()?.map(|stored| stored.release.cause);
+        let trouble = match back {
+            Some(good) => trouble.also(format!("{good} still serves.")),
+            None => trouble,
+        };
+        Ok(match cause {
+            // The value stays set: the next push would meet it again.
+            Some(Cause::Config { set, .. }) if !set.is_empty() => {
+                let keys = set.join(" ");
+                let trouble =
+                    trouble.also(format!("{keys} stays set for the next release.")).next(format!("slipway config:unset {keys} {at}"));
+                match back {
+                    Some(_) => trouble.next(format!("slipway rollback {at}   # back to the release and the config that serve")),
+                    None => trouble,
+                }
+            }
+            // The ref has moved already: the same commit can not be pushed again, but its release can be tried again.
+            Some(Cause::Push) => {
+                trouble.next("mend it, commit and push again").next(format!("or try {number} again: slipway rollback {number} {at}"))
+            }
+            _ => trouble.next(format!("slipway releases {at}")),
+        })
     }
 
     /// Takes up the rollouts that a stopped server left in the middle: each ends as live or as failed, as if it had gone on.

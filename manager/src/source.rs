@@ -23,6 +23,21 @@ pub struct Entry {
     pub kind: EntryKind,
 }
 
+/// What a tree holds, as far as it matters before it is built.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Files and links.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// A few of the largest files with their sizes, largest first.
+    pub largest: Vec<(String, u64)>,
+    /// Paths of submodules, as many as are worth naming: their files are not part of a push.
+    pub submodules: Vec<String>,
+    /// Paths of git-lfs pointers, as many as are worth naming: the contents behind them are not part of a push.
+    pub lfs_pointers: Vec<String>,
+}
+
 /// A tar of a tree, as it streams.
 pub type TarStream = Box<dyn AsyncRead + Send + Unpin>;
 
@@ -35,6 +50,8 @@ pub trait Source: Send + Sync {
     fn list(&self, folder: &str) -> Option<Vec<Entry>>;
     /// A file of at most 1 MiB.
     fn read(&self, path: &str) -> Option<Vec<u8>>;
+    /// A look over all that lies in a folder. Takes as long as there are folders and files.
+    fn survey(&self, folder: &str) -> Option<Survey>;
     /// A tar of the whole tree.
     async fn tar(&self) -> std::io::Result<TarStream>;
 }

@@ -14,6 +14,9 @@ pub enum Probe {
         status: (u16, u16),
         /// A text that the first 64 KiB of the answer must hold.
         text: Option<String>,
+        /// The host name that is asked for; none in releases of before it could be said.
+        #[serde(default)]
+        host: Option<crate::Hostname>,
     },
     /// A TCP connection to the port of the instance.
     Tcp,

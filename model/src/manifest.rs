@@ -252,7 +252,7 @@ fn health(node: Node) -> Result<HealthHint, ManifestError> {
             _ => Err(node.error("expected `none`, `tcp`, a path such as `/healthz`, or a table".into())),
         };
     }
-    let mut table = node.table(&["http", "tcp", "exec", "status", "text", "interval", "timeout", "start", "failures"])?;
+    let mut table = node.table(&["http", "tcp", "exec", "status", "text", "host", "interval", "timeout", "start", "failures"])?;
     let probe = health_probe(&node, &mut table)?;
     let mut check = HealthCheck::of(probe);
     if let Some(node) = table.take("interval") {
@@ -271,21 +271,27 @@ fn health(node: Node) -> Result<HealthHint, ManifestError> {
 }
 
 fn http(path: String) -> Probe {
-    Probe::Http { path, status: (200, 399), text: None }
+    Probe::Http { path, status: (200, 399), text: None, host: None }
 }
 
 fn health_probe(node: &Node, table: &mut Table) -> Result<Probe, ManifestError> {
     let status = table.take("status").map(|node| node.statuses()).transpose()?;
     let text = table.take("text").map(|node| node.string()).transpose()?;
+    let host = table
+        .take("host")
+        .map(|node| node.string()?.parse().map_err(|error: crate::name::InvalidName| node.error(error.to_string())))
+        .transpose()?;
     match (table.take("http"), table.take("tcp"), table.take("exec")) {
         (Some(http), None, None) => {
             let path = http.string()?;
             if !path.starts_with('/') || path.bytes().any(|b| b.is_ascii_whitespace() || b.is_ascii_control()) {
                 return Err(http.error("the path must start with `/` and hold no spaces".into()));
             }
-            Ok(Probe::Http { path, status: status.unwrap_or((200, 399)), text })
+            Ok(Probe::Http { path, status: status.unwrap_or((200, 399)), text, host })
         }
-        (None, _, _) if status.is_some() || text.is_some() => Err(node.error("`status` and `text` belong to an `http` check".into())),
+        (None, _, _) if status.is_some() || text.is_some() || host.is_some() => {
+            Err(node.error("`status`, `text` and `host` belong to an `http` check".into()))
+        }
         (None, Some(tcp), None) if tcp.is_true() => Ok(Probe::Tcp),
         (None, Some(tcp), None) => Err(tcp.error("expected `true`; `health: none` switches the check off".into())),
         (None, None, Some(exec)) => Ok(Probe::Exec { command: exec.command()? }),
@@ -331,7 +337,7 @@ mod tests {
         assert_eq!(manifest.build.time_s, Some(600));
         let check = prod.health_of(&web).expect("a check");
         assert_eq!(check.start_s, 90);
-        assert_eq!(check.probe, Probe::Http { path: "/healthz".into(), status: (200, 204), text: Some("ok".into()) });
+        assert_eq!(check.probe, Probe::Http { path: "/healthz".into(), status: (200, 204), text: Some("ok".into()), host: None });
     }
 
     #[test]
@@ -359,7 +365,7 @@ mod tests {
         assert_eq!(refused("env: {A: 1, A: 2}").split(": ").nth(1), Some("duplicated key in mapping"));
         assert_eq!(
             refused("processes:\n  web:\n    health: {tcp: true, status: 200}"),
-            "app.yaml line 3, column 13: `status` and `text` belong to an `http` check"
+            "app.yaml line 3, column 13: `status`, `text` and `host` belong to an `http` check"
         );
     }
 

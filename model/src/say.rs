@@ -48,6 +48,11 @@ pub fn size(bytes: u64) -> String {
     format!("{value:.1} {}", units[unit])
 }
 
+/// A number of things as people read it: `1 file`, `12 files`.
+pub fn count(number: u64, one: &str) -> String {
+    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A failure as one block.
 pub fn trouble(trouble: &Trouble) -> Vec<String> {
     let mut lines = vec![warn(format!("{} [{}]", trouble.what, trouble.code))];
@@ -76,6 +81,7 @@ mod tests {
         assert_eq!(size(512), "512 B");
         assert_eq!(size(45_230_000), "45.2 MB");
         assert_eq!(size(999_990), "1.0 MB");
+        assert_eq!([count(0, "file"), count(1, "file"), count(2, "file")], ["0 files", "1 file", "2 files"]);
     }
 
     #[test]

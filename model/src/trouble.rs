@@ -40,6 +40,16 @@ impl Trouble {
         self
     }
 
+    /// Adds a sentence to why, on a line of its own.
+    #[must_use]
+    pub fn also(mut self, sentence: impl AsRef<str>) -> Self {
+        if !self.why.is_empty() {
+            self.why.push('\n');
+        }
+        self.why.push_str(sentence.as_ref());
+        self
+    }
+
     /// Adds one line of evidence.
     #[must_use]
     pub fn evidence(mut self, line: impl Into<String>) -> Self {

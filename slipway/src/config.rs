@@ -17,6 +17,8 @@ pub const PATH: &str = "/etc/slipway/slipway.toml";
 #[derive(Debug, Clone, Deserialize)]
 pub struct Config {
     pub platform: Platform,
+    pub disk: Disk,
+    pub docker: Docker,
     pub router: Router,
     pub ssh: Ssh,
     pub web: Web,
@@ -24,6 +26,7 @@ pub struct Config {
     pub database: Database,
     pub builds: Builds,
     pub supervisor: Supervisor,
+    pub retention: Retention,
     pub log: Log,
 }
 
@@ -35,6 +38,16 @@ pub struct Platform {
     pub host: HostName,
     pub zone: ZoneName,
     pub public_host: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Disk {
+    pub reserve_mb: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Docker {
+    pub socket: PathBuf,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -89,8 +102,20 @@ pub struct Supervisor {
     pub slots: u32,
     pub memory_mb: u32,
     pub cpu_millis: u32,
+    /// How many times over the cores may be promised.
+    pub cpu_overcommit: u32,
     pub network: String,
     pub subnet: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Retention {
+    pub builds: usize,
+    pub releases: usize,
+    pub round_minutes: u64,
+    pub stack_days: u64,
+    pub access_log_mb: u64,
+    pub access_log_files: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -30,6 +30,8 @@ fn main() -> ExitCode {
         eprintln!("usage: cat id_ed25519.pub | sudo gitreceive upload-key <user>");
         return ExitCode::from(exit::USAGE);
     }
+    // The first provider stays; there is only this one.
+    drop(rustls::crypto::ring::default_provider().install_default());
     words = cli::words::split_colon(words);
     let json = cli::words::wants_json(&words);
     let cli = match Cli::try_parse_from(words) {

@@ -22,10 +22,13 @@ pub mod boot;
 mod desk;
 pub mod doctor;
 mod estate;
+mod leftovers;
 mod logs;
 mod one_off;
 mod parts;
 mod placement;
+mod retention;
+mod room;
 mod sources;
 mod sweeper;
 mod telemetry;
@@ -105,10 +108,15 @@ async fn up(config: Config) -> Result<()> {
     let _lock = only_one(&config)?;
     let keyring = Arc::new(Keyring::open(&config.data("master.key"))?);
     let (records, postgres) = database(&config).await?;
+    let stop = CancellationToken::new();
+    let keeping = postgres.map(|postgres| tokio::spawn(postgres.keep(stop.clone())));
     let result = roles(&config, begun, records.clone(), keyring).await;
     records.close().await;
-    if let Some(postgres) = postgres {
-        postgres.stop().await;
+    stop.cancel();
+    if let Some(keeping) = keeping
+        && let Err(error) = keeping.await
+    {
+        tracing::error!(%error, "the keeper of the database broke");
     }
     tracing::info!("stopped");
     result
@@ -152,6 +160,9 @@ async fn roles(config: &Config, begun: Instant, records: Records, keyring: Arc<K
     }));
     backs.spawn(named("sweeper", sweeper::run(config.registry.clone(), records.clone(), images.clone(), back.clone())));
 
+    backs.spawn(named("retention", retention::run(config.retention.clone(), manager.clone(), back.clone())));
+    backs.spawn(named("builder's leftovers", leftovers::run(builder.clone(), back.clone())));
+
     tracing::debug!(role = "router", "starting");
     let router = parts::router(config)?;
     let mut follower = router::Follower::new(router.handle(), live.clone(), model::RouterId::mint(store::random::bytes()))
@@ -184,7 +195,8 @@ async fn roles(config: &Config, begun: Instant, records: Records, keyring: Arc<K
     }
 
     tracing::debug!(role = "gitreceive", "starting");
-    let desk = Arc::new(desk::ManagerDesk { manager: manager.clone(), web: web.clone(), oneoffs });
+    let room = room::Room::new(config.platform.data_dir.clone(), config.disk.reserve_mb * 1_000_000);
+    let desk = Arc::new(desk::ManagerDesk { manager: manager.clone(), web: web.clone(), oneoffs, room });
     let git = gitreceive::Server::bind(parts::git_config(config)?, desk)
         .await
         .with_context(|| format!("could not listen on {} for git", config.ssh.listen))?;

@@ -79,7 +79,7 @@ pub struct Config {
     pub allow: Vec<Allow>,
     /// Who closes the ways out.
     pub filtering: Filtering,
-    /// Images without a container that are kept per repository.
+    /// Images of kept releases without a container that are kept per repository; images of no release are not.
     pub keep_images: usize,
 }
 

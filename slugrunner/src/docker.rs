@@ -4,6 +4,7 @@
 //! any time; the client finds it again by itself.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::Docker;
@@ -28,6 +29,27 @@ use crate::runtime::{
 /// How much of a probe command's output is read.
 const EXEC_OUTPUT: usize = 4 * 1024;
 
+/// How long the engine may take for what it knows by heart: inspect, list.
+const ASK: Duration = Duration::from_secs(10);
+/// For what it has to do: create, start, signal, remove. A busy disk makes a removal slow.
+const ACT: Duration = Duration::from_secs(30);
+/// For a whole pull, and between two signs of its progress.
+const PULL: Duration = Duration::from_secs(1800);
+const PULL_STALL: Duration = Duration::from_secs(120);
+
+/// The engine did not answer in time.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {} s", .0.as_secs())]
+struct Silent(Duration);
+
+/// A call with the longest that it may take: an engine that hangs must never hold the loop.
+async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, RuntimeError> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(answer) => answer.map_err(fail),
+        Err(_) => Err(RuntimeError::Unreachable(Box::new(Silent(limit)))),
+    }
+}
+
 /// A connection to the engine.
 #[derive(Debug, Clone)]
 pub struct DockerRuntime {
@@ -35,9 +57,11 @@ pub struct DockerRuntime {
 }
 
 impl DockerRuntime {
-    /// Connects to the engine at `DOCKER_HOST` or the usual socket.
-    pub async fn connect() -> Result<Self, RuntimeError> {
-        let docker = Docker::connect_with_defaults().map_err(fail)?.negotiate_version().await.map_err(fail)?;
+    /// Connects to the engine behind a unix socket.
+    pub async fn connect(socket: &str) -> Result<Self, RuntimeError> {
+        // Each call has a limit of its own; the client's is that of the longest.
+        let docker = Docker::connect_with_unix(socket, PULL.as_secs(), bollard::API_DEFAULT_VERSION).map_err(fail)?;
+        let docker = within(ASK, docker.negotiate_version()).await?;
         Ok(Self { docker })
     }
 }
@@ -138,7 +162,7 @@ fn entry(output: LogOutput) -> Option<LogEntry> {
 #[async_trait]
 impl Runtime for DockerRuntime {
     async fn ensure_network(&self, network: &NetworkConfig) -> Result<(), RuntimeError> {
-        match self.docker.inspect_network(&network.name, None::<query::InspectNetworkOptions>).await.map_err(fail) {
+        match within(ASK, self.docker.inspect_network(&network.name, None::<query::InspectNetworkOptions>)).await {
             Ok(found) => {
                 let configs = found.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
                 let wanted = network.subnet.to_string();
@@ -168,7 +192,7 @@ impl Runtime for DockerRuntime {
             labels: Some(HashMap::from([("slipway.network".into(), network.name.clone())])),
             ..Default::default()
         };
-        match self.docker.create_network(request).await.map_err(fail) {
+        match within(ACT, self.docker.create_network(request)).await {
             // Somebody else was faster.
             Ok(_) | Err(RuntimeError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -176,7 +200,7 @@ impl Runtime for DockerRuntime {
     }
 
     async fn image_user(&self, image: &str) -> Result<Option<String>, RuntimeError> {
-        match self.docker.inspect_image(image).await.map_err(fail) {
+        match within(ASK, self.docker.inspect_image(image)).await {
             Ok(found) => Ok(Some(found.config.and_then(|config| config.user).unwrap_or_default())),
             Err(RuntimeError::NoSuchContainer) => Ok(None),
             Err(error) => Err(error),
@@ -190,8 +214,13 @@ impl Runtime for DockerRuntime {
             password: Some(credentials.password.clone()),
             ..Default::default()
         });
+        let silent = |limit| RuntimeError::Unreachable(Box::new(Silent(limit)));
         let mut progress = self.docker.create_image(Some(options), None, credentials).boxed();
-        while let Some(step) = progress.next().await {
+        let deadline = tokio::time::Instant::now() + PULL;
+        while let Some(step) = tokio::time::timeout(PULL_STALL, progress.next()).await.map_err(|_| silent(PULL_STALL))? {
+            if tokio::time::Instant::now() >= deadline {
+                return Err(silent(PULL));
+            }
             let step = step.map_err(|error| pull_failed(image, error))?;
             if let Some(detail) = step.error_detail {
                 let error = detail.message.unwrap_or_default();
@@ -203,7 +232,7 @@ impl Runtime for DockerRuntime {
 
     async fn images(&self) -> Result<Vec<Image>, RuntimeError> {
         let options = query::ListImagesOptionsBuilder::default().digests(true).build();
-        let images = self.docker.list_images(Some(options)).await.map_err(fail)?;
+        let images = within(ASK, self.docker.list_images(Some(options))).await?;
         Ok(images
             .into_iter()
             .map(|image| Image {
@@ -216,12 +245,12 @@ impl Runtime for DockerRuntime {
     }
 
     async fn remove_image(&self, name: &str) -> Result<(), RuntimeError> {
-        self.docker.remove_image(name, None::<query::RemoveImageOptions>, None).await.map(drop).map_err(fail)
+        within(ACT, self.docker.remove_image(name, None::<query::RemoveImageOptions>, None)).await.map(drop)
     }
 
     async fn create(&self, spec: &ContainerSpec) -> Result<ContainerId, RuntimeError> {
         let options = query::CreateContainerOptionsBuilder::default().name(&spec.name).build();
-        match self.docker.create_container(Some(options), body(spec)).await.map_err(fail) {
+        match within(ACT, self.docker.create_container(Some(options), body(spec))).await {
             Ok(made) => Ok(ContainerId(made.id)),
             Err(RuntimeError::NoSuchContainer) => Err(RuntimeError::NoSuchImage { image: spec.image.clone() }),
             Err(error) => Err(error),
@@ -229,7 +258,7 @@ impl Runtime for DockerRuntime {
     }
 
     async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError> {
-        self.docker.start_container(&id.0, None::<query::StartContainerOptions>).await.map_err(fail)
+        within(ACT, self.docker.start_container(&id.0, None::<query::StartContainerOptions>)).await
     }
 
     async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
@@ -238,7 +267,7 @@ impl Runtime for DockerRuntime {
             Signal::Kill => "SIGKILL",
         };
         let options = query::KillContainerOptionsBuilder::default().signal(name).build();
-        match self.docker.kill_container(&id.0, Some(options)).await.map_err(fail) {
+        match within(ACT, self.docker.kill_container(&id.0, Some(options))).await {
             // 409: it does not run.
             Ok(()) | Err(RuntimeError::NoSuchContainer | RuntimeError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -247,7 +276,7 @@ impl Runtime for DockerRuntime {
 
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         let options = query::RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        match self.docker.remove_container(&id.0, Some(options)).await.map_err(fail) {
+        match within(ACT, self.docker.remove_container(&id.0, Some(options))).await {
             // 409: it is being removed already.
             Ok(()) | Err(RuntimeError::NoSuchContainer | RuntimeError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -257,7 +286,7 @@ impl Runtime for DockerRuntime {
     async fn list(&self, key: &str, value: &str) -> Result<Vec<Container>, RuntimeError> {
         let filters = HashMap::from([filter("label", &[&format!("{key}={value}")])]);
         let options = query::ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let found = self.docker.list_containers(Some(options)).await.map_err(fail)?;
+        let found = within(ASK, self.docker.list_containers(Some(options))).await?;
         Ok(found
             .into_iter()
             .filter_map(|container| {
@@ -273,7 +302,7 @@ impl Runtime for DockerRuntime {
     }
 
     async fn inspect(&self, id: &ContainerId) -> Result<Inspection, RuntimeError> {
-        let found = self.docker.inspect_container(&id.0, None::<query::InspectContainerOptions>).await.map_err(fail)?;
+        let found = within(ASK, self.docker.inspect_container(&id.0, None::<query::InspectContainerOptions>)).await?;
         let state = found.state.unwrap_or_default();
         let running = state.running.unwrap_or_default();
         let never_started = state.started_at.as_deref().is_none_or(|at| at.starts_with("0001-"));
@@ -305,9 +334,9 @@ impl Runtime for DockerRuntime {
 
     async fn exec(&self, id: &ContainerId, argv: Vec<String>) -> Result<(i64, String), RuntimeError> {
         let options = CreateExecOptions { cmd: Some(argv), attach_stdout: Some(true), attach_stderr: Some(true), ..Default::default() };
-        let exec = self.docker.create_exec(&id.0, options).await.map_err(fail)?.id;
+        let exec = within(ACT, self.docker.create_exec(&id.0, options)).await?.id;
         let mut text = Vec::new();
-        if let StartExecResults::Attached { mut output, .. } = self.docker.start_exec(&exec, None).await.map_err(fail)? {
+        if let StartExecResults::Attached { mut output, .. } = within(ACT, self.docker.start_exec(&exec, None)).await? {
             // Read to the end, so that the program never blocks on a full pipe; only the beginning is kept.
             while let Some(Ok(piece)) = output.next().await {
                 let room = EXEC_OUTPUT.saturating_sub(text.len());
@@ -315,13 +344,13 @@ impl Runtime for DockerRuntime {
                 text.extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
         }
-        let code = self.docker.inspect_exec(&exec).await.map_err(fail)?.exit_code.unwrap_or(-1);
+        let code = within(ASK, self.docker.inspect_exec(&exec)).await?.exit_code.unwrap_or(-1);
         Ok((code, String::from_utf8_lossy(&text).into_owned()))
     }
 
     async fn attach(&self, id: &ContainerId) -> Result<Attached, RuntimeError> {
         let options = query::AttachContainerOptionsBuilder::default().stdin(true).stdout(true).stderr(true).stream(true).build();
-        let attached = self.docker.attach_container(&id.0, Some(options)).await.map_err(fail)?;
+        let attached = within(ACT, self.docker.attach_container(&id.0, Some(options))).await?;
         let output = attached.output.map_err(fail).map_ok(|piece| match piece {
             LogOutput::StdErr { message } => Output::Stderr(message),
             LogOutput::StdOut { message } | LogOutput::StdIn { message } | LogOutput::Console { message } => Output::Stdout(message),
@@ -331,10 +360,10 @@ impl Runtime for DockerRuntime {
 
     async fn resize(&self, id: &ContainerId, columns: u16, rows: u16) -> Result<(), RuntimeError> {
         let options = query::ResizeContainerTTYOptionsBuilder::default().w(columns.into()).h(rows.into()).build();
-        self.docker.resize_container_tty(&id.0, options).await.map_err(fail)
+        within(ACT, self.docker.resize_container_tty(&id.0, options)).await
     }
 
-    fn events(&self, key: &str, value: &str) -> Streamed<()> {
+    fn events(&self, key: &str, value: &str) -> Streamed<ContainerId> {
         // No exec events: a health check by command would wake the supervisor with each probe.
         let filters = HashMap::from([
             filter("type", &["container"]),
@@ -342,6 +371,7 @@ impl Runtime for DockerRuntime {
             filter("event", &["create", "start", "die", "destroy", "oom"]),
         ]);
         let options = query::EventsOptionsBuilder::default().filters(&filters).build();
-        Box::pin(self.docker.events(Some(options)).map_err(fail).map_ok(drop))
+        let id = |event: bollard::models::EventMessage| ContainerId(event.actor.and_then(|actor| actor.id).unwrap_or_default());
+        Box::pin(self.docker.events(Some(options)).map_err(fail).map_ok(id))
     }
 }

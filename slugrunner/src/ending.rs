@@ -44,7 +44,9 @@ pub(crate) async fn bury(
 
 async fn last_lines(runtime: &dyn Runtime, container: &ContainerId) -> Vec<String> {
     let query = LogQuery { since: 0, tail: Some(LINES as u32), follow: false };
-    let entries: Vec<_> = runtime.logs(container, query).filter_map(async |entry| entry.ok()).collect().await;
+    let reading = runtime.logs(container, query).filter_map(async |entry| entry.ok()).collect::<Vec<_>>();
+    // Its end counts more than its words.
+    let entries = tokio::time::timeout(COPY_PATIENCE, reading).await.unwrap_or_default();
     let text: Vec<u8> = entries.iter().flat_map(|entry| entry.bytes.iter().copied()).collect();
     let lines: Vec<String> = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(short).collect();
     lines[lines.len().saturating_sub(LINES)..].to_vec()

@@ -14,8 +14,11 @@ use tokio::io::AsyncWrite;
 
 use crate::container::{self, Body};
 use crate::labels;
-use crate::runtime::{ContainerId, Output, Runtime, RuntimeError, Streamed};
+use crate::runtime::{ContainerId, Inspection, Output, Runtime, RuntimeError, Streamed};
 use crate::starting::{Kit, NotStarted};
+
+/// Looks at a process that is gone before its engine is taken to have lost its end.
+const NOTED_WITHIN: u32 = 500;
 
 /// What to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,10 +152,21 @@ impl Run {
         self.input = None;
         while self.output().await.is_some() {}
         let runtime = &self.guard.oneoffs.kit.runtime;
-        // The stream may end a moment before the engine has noted the end.
+        // The stream may end a moment before the engine has noted the end; some engines never note it.
+        let mut gone = 0;
         loop {
             match runtime.inspect(&self.guard.container).await {
-                Ok(found) if found.pid.is_some() => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+                Ok(Inspection { pid: Some(pid), .. }) if std::fs::exists(format!("/proc/{pid}")).unwrap_or(true) => {
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+                Ok(Inspection { pid: Some(_), .. }) if gone < NOTED_WITHIN => {
+                    gone += 1;
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+                Ok(Inspection { pid: Some(_), .. }) => {
+                    tracing::warn!(container = %self.guard.container, "the engine lost the end of a one-off");
+                    return -1;
+                }
                 Ok(found) => return found.exit_code,
                 Err(error) => {
                     tracing::warn!(%error, "the exit code of a one-off could not be read");

@@ -238,6 +238,6 @@ pub trait Runtime: Send + Sync + 'static {
     async fn attach(&self, id: &ContainerId) -> Result<Attached, RuntimeError>;
     /// Sets the size of its terminal.
     async fn resize(&self, id: &ContainerId, columns: u16, rows: u16) -> Result<(), RuntimeError>;
-    /// Yields whenever a container with a label was made, ended or removed.
-    fn events(&self, key: &str, value: &str) -> Streamed<()>;
+    /// Yields whenever a container with a label was made, ended or removed, and which.
+    fn events(&self, key: &str, value: &str) -> Streamed<ContainerId>;
 }

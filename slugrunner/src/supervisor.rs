@@ -124,8 +124,15 @@ impl Supervisor {
 async fn listen(runtime: Arc<dyn Runtime>, scope: String, bell: Arc<Notify>) {
     loop {
         let mut events = runtime.events(labels::SCOPE, &scope);
-        while let Some(Ok(())) = events.next().await {
+        while let Some(Ok(container)) = events.next().await {
             bell.notify_one();
+            // The engine tells of an end before its list shows it. It answers for the one container when all is done; then the
+            // list is true, and without this the truth would wait for the timer.
+            let (runtime, bell) = (runtime.clone(), bell.clone());
+            tokio::spawn(async move {
+                drop(runtime.inspect(&container).await);
+                bell.notify_one();
+            });
         }
         // The engine went away: look as soon as it is back, as events may have been lost.
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -254,7 +261,9 @@ impl Round {
 
     async fn try_secure(&self) -> Result<(), String> {
         let kit = &self.work.kit;
-        for network in std::iter::once(&kit.config.network).chain(&kit.config.build_network) {
+        // An engine that is away is asked by the list alone; when it is back, everything is made sure again before anything starts.
+        let networks = std::iter::once(&kit.config.network).chain(&kit.config.build_network).filter(|_| !self.engine_down);
+        for network in networks {
             let made = kit.runtime.ensure_network(network).await;
             made.map_err(|error| format!("the network `{}` could not be made: {}", network.name, chain(&error)))?;
         }

@@ -13,14 +13,16 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 /// Role and database of the platform.
 const ROLE: &str = "slipway";
 /// How long a start may take, crash recovery included.
 const START: Duration = Duration::from_secs(60);
-
 /// How long one try may take.
 const TRY: Duration = Duration::from_secs(3);
+/// How long after a failed start the next one is tried.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Why there is no database.
 #[derive(Debug, thiserror::Error)]
@@ -193,6 +195,55 @@ impl Postgres {
 
     fn not_ready(&self, source: Option<sqlx::Error>) -> PostgresError {
         PostgresError::NotReady { log: self.log(), source }
+    }
+
+    /// Keeps the server up until told to stop, and stops it then. One that ended by itself, for want of disk or memory, is started
+    /// again until it stays.
+    pub async fn keep(mut self, shutdown: CancellationToken) {
+        let mut is_news = true;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = self.ended() => {}
+            }
+            if std::mem::take(&mut is_news) {
+                tracing::error!(log = %self.log().display(), "PostgreSQL ended by itself and is started again");
+            }
+            match self.start_again().await {
+                Ok(()) => {
+                    is_news = true;
+                    tracing::info!("PostgreSQL is back");
+                }
+                Err(error) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "PostgreSQL does not stay");
+                    tokio::select! {
+                        () = shutdown.cancelled() => break,
+                        () = tokio::time::sleep(AGAIN) => {}
+                    }
+                }
+            }
+        }
+        self.stop().await;
+    }
+
+    /// Waits until the server has ended.
+    async fn ended(&mut self) {
+        match &mut self.child {
+            Some(child) => drop(child.wait().await),
+            // One that an earlier life started is nobody's child here.
+            None => {
+                while self.running_pid().is_some() {
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    async fn start_again(&mut self) -> Result<(), PostgresError> {
+        let bin = programs().ok_or(PostgresError::NotInstalled)?;
+        let user = server_user()?;
+        self.child = Some(self.spawn(&bin, user)?);
+        self.wait_ready().await
     }
 
     /// Stops the server, rolling back what is open, and waits until it is gone.

@@ -138,3 +138,25 @@ async fn keys_and_hostnames_are_taken_once_and_events_stay() {
     assert!(Role::Owner > Role::Deployer);
     database.stop().await;
 }
+
+#[tokio::test]
+async fn a_server_that_is_killed_comes_back() {
+    let Database { records, postgres, dir } = database().await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let pid_file = dir.path().join("pg/postmaster.pid");
+    let pid = || std::fs::read_to_string(&pid_file).ok().and_then(|text| text.lines().next()?.trim().parse::<i32>().ok());
+    let keeping = tokio::spawn(postgres.keep(stop.clone()));
+    let first = pid().expect("a server");
+    let killed = std::process::Command::new("kill").args(["-KILL", &first.to_string()]).status().expect("kill runs");
+    assert!(killed.success());
+    let back = async {
+        while pid() == Some(first) || records.ping().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), back).await.expect("another server that answers");
+    records.close().await;
+    stop.cancel();
+    keeping.await.expect("the keeper does not panic");
+    assert!(pid().is_none(), "the server was not stopped");
+}

@@ -2,10 +2,14 @@
 //!
 //! Everything a test starts is its own (directories, ports, networks, keys) and is stopped and removed when it is dropped.
 
+mod engine;
 mod http;
+mod mount;
 mod platform;
 mod repository;
 
+pub use engine::OwnEngine;
 pub use http::{Answer, get};
-pub use platform::{Platform, wait_for};
+pub use mount::SmallDisk;
+pub use platform::{Ground, Platform, wait_for};
 pub use repository::{Pushed, Repository};

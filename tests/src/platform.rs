@@ -29,8 +29,20 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut ready: impl FnMut() -> Resul
     }
 }
 
+/// What a platform stands on.
+#[derive(Debug, Clone, Default)]
+pub struct Ground {
+    /// The engine's socket; none for the machine's own.
+    pub docker: Option<PathBuf>,
+    /// Its data directory; none for one below its own folder.
+    pub data: Option<PathBuf>,
+    /// Further lines of its settings.
+    pub settings: String,
+}
+
 /// A running server and everything that belongs to it.
 pub struct Platform {
+    ground: Ground,
     dir: tempfile::TempDir,
     server: Option<Child>,
     /// Where the router listens.
@@ -57,8 +69,13 @@ fn program() -> Result<PathBuf> {
 }
 
 impl Platform {
-    /// Starts a server, with user `ada` who owns team `main` of tenant `acme`, and her key.
+    /// Starts a server on the machine's own engine and disk, with user `ada` who owns team `main` of tenant `acme`, and her key.
     pub fn start() -> Result<Self> {
+        Self::start_on(Ground::default())
+    }
+
+    /// The same, on other ground.
+    pub fn start_on(ground: Ground) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("slipway-e2e-").tempdir()?;
         fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         let (router, ssh, web, registry) = (free_port()?, free_port()?, free_port()?, free_port()?);
@@ -66,12 +83,16 @@ impl Platform {
         let block = std::process::id() % 100;
         let network = format!("swt{}", std::process::id());
         let at = dir.path().display();
+        let data = ground.data.clone().unwrap_or_else(|| dir.path().join("data"));
+        let docker = ground.docker.as_ref().map(|socket| format!("[docker]\nsocket = \"{}\"\n", socket.display())).unwrap_or_default();
         let config = format!(
-            "[platform]\ndata_dir = \"{at}/data\"\nrun_dir = \"{at}/run\"\n[router]\nlisten = \"127.0.0.1:{router}\"\n[ssh]\nlisten = \"127.0.0.1:{ssh}\"\n[web]\nlisten = \"127.0.0.1:{web}\"\n[registry]\nlisten = \"127.0.0.1:{registry}\"\n[supervisor]\nnetwork = \"{network}\"\nsubnet = \"10.231.{block}.0/24\"\n[builds]\nnetwork = \"{network}b\"\nsubnet = \"10.232.{block}.0/24\"\n"
+            "[platform]\ndata_dir = \"{}\"\nrun_dir = \"{at}/run\"\n[router]\nlisten = \"127.0.0.1:{router}\"\n[ssh]\nlisten = \"127.0.0.1:{ssh}\"\n[web]\nlisten = \"127.0.0.1:{web}\"\n[registry]\nlisten = \"127.0.0.1:{registry}\"\n[supervisor]\nnetwork = \"{network}\"\nsubnet = \"10.231.{block}.0/24\"\n[builds]\nnetwork = \"{network}b\"\nsubnet = \"10.232.{block}.0/24\"\n{docker}{}",
+            data.display(),
+            ground.settings
         );
         fs::write(dir.path().join("slipway.toml"), config)?;
         let router = SocketAddr::from(([127, 0, 0, 1], router));
-        let mut platform = Self { dir, server: None, router, ssh, network };
+        let mut platform = Self { ground, dir, server: None, router, ssh, network };
         platform.start_server()?;
         platform.command("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "ada@test", "-f"]).arg(platform.key()).status()?;
         let key = fs::read_to_string(platform.key().with_extension("pub"))?;
@@ -151,6 +172,13 @@ impl Platform {
         )
     }
 
+    /// A verb as the operator, not run yet.
+    pub fn command_of_slipway(&self, words: &[&str]) -> Result<Command> {
+        let mut command = self.command(&program()?.to_string_lossy());
+        command.args(words);
+        Ok(command)
+    }
+
     /// Runs a verb as the operator and gives what it wrote; an error when it fails.
     pub fn slipway(&self, words: &[&str]) -> Result<String> {
         self.slipway_with_input(words, "")
@@ -158,7 +186,7 @@ impl Platform {
 
     /// The same, with standard input.
     pub fn slipway_with_input(&self, words: &[&str], input: &str) -> Result<String> {
-        let output = self.run(self.command(&program()?.to_string_lossy()).args(words), input)?;
+        let output = self.run(&mut self.command_of_slipway(words)?, input)?;
         if !output.status.success() {
             bail!("slipway {} ended with {}: {}", words.join(" "), output.status, String::from_utf8_lossy(&output.stderr));
         }
@@ -199,11 +227,22 @@ impl Platform {
         format!("ssh://paas@127.0.0.1:{}/{app}", self.ssh)
     }
 
+    /// A client of the engine that this platform stands on.
+    pub fn docker(&self) -> Command {
+        let mut command = Command::new("docker");
+        if let Some(socket) = &self.ground.docker {
+            command.arg("--host").arg(format!("unix://{}", socket.display()));
+        }
+        command
+    }
+
     /// Containers of this platform, by kind.
     pub fn containers(&self, kind: &str) -> Result<Vec<String>> {
-        let filter = format!("network={}", if kind == "build" { format!("{}b", self.network) } else { self.network.clone() });
+        // By scope: a build is in the network of another container.
+        let scope = if kind == "build" { format!("{}b", self.network) } else { self.network.clone() };
+        let filter = format!("label=slipway.scope={scope}");
         let kind = format!("label=slipway.kind={kind}");
-        let output = Command::new("docker").args(["ps", "-aq", "--filter", &filter, "--filter", &kind]).output()?;
+        let output = self.docker().args(["ps", "-aq", "--filter", &filter, "--filter", &kind]).output()?;
         Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
     }
 }
@@ -217,12 +256,12 @@ impl Drop for Platform {
             eprintln!("could not stop the server: {error:#}");
         }
         for network in [self.network.clone(), format!("{}b", self.network)] {
-            let listed = Command::new("docker").args(["ps", "-aq", "--filter", &format!("network={network}")]).output();
+            let listed = self.docker().args(["ps", "-aq", "--filter", &format!("label=slipway.scope={network}")]).output();
             let ids = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
             for id in ids.lines() {
-                let _ = Command::new("docker").args(["rm", "-f", id]).output();
+                let _ = self.docker().args(["rm", "-f", id]).output();
             }
-            let _ = Command::new("docker").args(["network", "rm", &network]).output();
+            let _ = self.docker().args(["network", "rm", &network]).output();
         }
     }
 }

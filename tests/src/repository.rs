@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -21,6 +21,17 @@ pub struct Pushed {
     pub ok: bool,
     /// Everything that the pusher saw.
     pub said: String,
+}
+
+/// A push that runs.
+pub struct Pushing(Child);
+
+impl Pushing {
+    /// Waits for its end.
+    pub fn wait(self) -> Result<Pushed> {
+        let output = self.0.wait_with_output()?;
+        Ok(Pushed { ok: output.status.success(), said: String::from_utf8_lossy(&output.stderr).replace("remote: ", "") })
+    }
 }
 
 impl<'a> Repository<'a> {
@@ -52,9 +63,14 @@ impl<'a> Repository<'a> {
 
     /// Writes a file.
     pub fn write(&self, path: &str, text: &str) -> Result<()> {
+        self.write_bytes(path, text.as_bytes())
+    }
+
+    /// Writes a file that is no text.
+    pub fn write_bytes(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path.join(path);
         fs::create_dir_all(path.parent().context("a folder")?)?;
-        Ok(fs::write(path, text)?)
+        Ok(fs::write(path, bytes)?)
     }
 
     /// Reads a file.
@@ -89,6 +105,12 @@ impl<'a> Repository<'a> {
     pub fn push_refs(&self, app: &str, what: &[&str]) -> Result<Pushed> {
         let output = self.pushing(app, what).output()?;
         Ok(Pushed { ok: output.status.success(), said: String::from_utf8_lossy(&output.stderr).replace("remote: ", "") })
+    }
+
+    /// Pushes `main` and does not wait for its end.
+    pub fn push_in_background(&self, app: &str) -> Result<Pushing> {
+        let mut command = self.pushing(app, &["main"]);
+        Ok(Pushing(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?))
     }
 
     /// Pushes `main`.

@@ -1,5 +1,6 @@
 //! The walk of one push, end to end: real git and ssh, Docker, PostgreSQL, registry, router.
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -21,6 +22,7 @@ fn a_push_goes_live_and_everything_after_it_works() -> Result<()> {
     a_refused_push_changes_nothing(&platform)?;
     a_crash_at_start_keeps_the_old_release(&platform)?;
     a_wrong_port_is_named(&platform)?;
+    a_push_that_waited_for_another_is_told(&platform)?;
     config_scale_rollback(&platform)?;
     verbs_over_ssh(&platform)?;
     the_server_dies_and_comes_back(&mut platform)?;
@@ -66,10 +68,16 @@ fn a_refused_push_changes_nothing(platform: &Platform) -> Result<()> {
     let repository = Repository::reopen(platform, "hello");
     let good = repository.git(&["rev-parse", "HEAD"])?;
     repository.write("requirements.txt", "no-such-package-of-slipway==99.99\n")?;
+    repository.write("model.bin", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n")?;
     repository.commit("Break the build")?;
+    repository.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{good},vendor/lib")])?;
+    repository.git(&["commit", "-q", "--amend", "--no-edit"])?;
     let pushed = repository.push("acme/hello/dev")?;
     assert!(!pushed.ok, "a broken build was accepted:\n{}", pushed.said);
     assert!(pushed.said.contains("[SW-B103]") && pushed.said.contains("pre-receive hook declined"), "{}", pushed.said);
+    for part in ["       5 files, ", "and empty in the build: vendor/lib", "which are not part of a push: model.bin"] {
+        assert!(pushed.said.contains(part), "the push did not say {part:?}:\n{}", pushed.said);
+    }
     assert!(repository.git(&["ls-remote", &platform.remote("acme/hello/dev"), "main"])?.starts_with(&good), "the ref moved");
     assert_eq!(platform.get(DEV, "/")?.status, 200, "the old release does not serve any more");
     assert!(platform.containers("build")?.is_empty(), "a build container is left behind");
@@ -83,6 +91,11 @@ fn a_refused_push_changes_nothing(platform: &Platform) -> Result<()> {
     repository.commit("Break app.yaml")?;
     let manifest = repository.push("acme/hello/dev")?;
     assert!(!manifest.ok && manifest.said.contains("did you mean `processes`?"), "{}", manifest.said);
+    repository.git(&["reset", "-q", "--hard", &good])?;
+    repository.write("app.yaml", "processes: {web: {memory: 900GB}}\n")?;
+    repository.commit("Ask for too much")?;
+    let too_much = repository.push("acme/hello/dev")?;
+    assert!(!too_much.ok && too_much.said.contains("[SW-R107]") && !too_much.said.contains("Template:"), "{}", too_much.said);
     repository.git(&["reset", "-q", "--hard", &good])?;
     let nothing = Repository::new(platform, "nothing")?;
     nothing.write("README", "no language here\n")?;
@@ -116,6 +129,34 @@ fn a_wrong_port_is_named(platform: &Platform) -> Result<()> {
     let pushed = repository.push_refs("acme/hello/dev", &["-f", "main"])?;
     assert!(pushed.said.contains("4567"), "the port that it listens on is not named:\n{}", pushed.said);
     assert_eq!(platform.get(DEV, "/")?.status, 200);
+    Ok(())
+}
+
+/// Two pushes out of the same state: the second began where the branch does not stand any more when its turn comes.
+fn a_push_that_waited_for_another_is_told(platform: &Platform) -> Result<()> {
+    let slow = Repository::new(platform, "slow")?;
+    slow.write("Procfile", "web: exec sleep 1000\n")?;
+    slow.write("app.yaml", "processes: {web: {count: 0}}\n")?;
+    slow.write("bin/build", "#!/bin/sh\nwhile ! [ -e /cache/go ]; do sleep 0.1; done\n")?;
+    slow.commit("Wait")?;
+    let first = slow.push_in_background("acme/slow/dev")?;
+    wait_for("the first build to run", Duration::from_secs(120), || {
+        let builds = platform.json(&["builds", "-a", "acme/slow"]).unwrap_or_default();
+        Ok((builds[0]["state"] == "running" && !platform.containers("build")?.is_empty()).then_some(()))
+    })?;
+    slow.write("other", "x")?;
+    slow.commit("Overtake")?;
+    let second = slow.push_in_background("acme/slow/dev")?;
+    wait_for("the second to wait", Duration::from_secs(60), || {
+        Ok((platform.json(&["builds", "-a", "acme/slow"])?.as_array().is_some_and(|all| all.len() == 2)).then_some(()))
+    })?;
+    let container = platform.containers("build")?.into_iter().next().context("the build's container")?;
+    // Whoever builds may write its own cache: the end of the first build is in our hands.
+    Command::new("docker").args(["exec", &container, "touch", "/cache/go"]).status()?;
+    let (first, second) = (first.wait()?, second.wait()?);
+    assert!(first.ok, "{}", first.said);
+    assert!(!second.ok && second.said.contains("moved while this push waited [SW-P109]"), "{}", second.said);
+    assert!(!second.said.contains("cannot lock ref"), "{}", second.said);
     Ok(())
 }
 

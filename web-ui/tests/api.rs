@@ -190,7 +190,7 @@ async fn the_walk_of_an_app_over_the_api() {
     assert_eq!(call(Method::GET, &format!("{base}/config"), None).await.json(), json!(["B", "GREETING"]));
     assert_eq!(call(Method::GET, &format!("{base}/config/values"), None).await.json(), json!({ "GREETING": "hello", "B": "2" }));
     let same = call(Method::PATCH, &format!("{base}/config"), Some(json!({ "set": { "B": "2" } }))).await;
-    assert_eq!(same.json(), json!({ "done": { "release": null } }));
+    assert_eq!(same.json(), json!({ "done": { "release": null, "changed": false } }));
     let diff = call(Method::GET, &format!("{base}/releases/diff?from=v1&to=v2"), None).await;
     assert!(diff.text.contains("config   + GREETING") && !diff.text.contains("hello"), "{}", diff.text);
 
@@ -222,7 +222,16 @@ async fn the_walk_of_an_app_over_the_api() {
     let log = call(Method::GET, &format!("/api/v1/builds/{id}/log?follow=true"), None).await;
     assert!(log.text.contains("-----> Template: python") && log.header("content-type").starts_with("text/plain"), "{}", log.text);
 
+    let body = json!({ "set": { "GREETING": "no" } });
+    let denied = send(&router, api(Method::PATCH, &format!("{base}/config"), Some(&platform.token("vic").await), Some(body))).await;
+    assert_eq!(denied.status, StatusCode::FORBIDDEN, "{}", denied.text);
+
     let events = call(Method::GET, "/api/v1/apps/acme/shop/events?limit=50", None).await.json();
+    let sets: Vec<_> = events.as_array().expect("a list").iter().filter(|event| event["verb"] == "config:set").collect();
+    let sets: Vec<_> =
+        sets.iter().map(|event| (event["outcome"].as_str(), event["object"].as_str(), &event["detail"]["release"])).collect();
+    let both = [(Some("denied"), Some("acme/shop/dev"), &Value::Null), (Some("done"), Some("acme/shop/dev"), &json!(2))];
+    assert_eq!(sets, both, "one change is one event, and a denial names the environment");
     let verbs: Vec<&str> = events.as_array().expect("a list").iter().filter_map(|event| event["verb"].as_str()).collect();
     for verb in ["domains:remove", "rollback", "restart", "ps:scale", "config:set", "config:get", "push", "apps:create"] {
         assert!(verbs.contains(&verb), "{verb} is no event of {verbs:?}");

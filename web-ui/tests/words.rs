@@ -60,6 +60,14 @@ async fn advice_can_be_followed_by_whoever_gets_it() {
     assert!(!advises_to_make(&call(&root, Method::GET, "/api/v1/apps/nowhere/nope", None).await.1));
     assert!(!advises_to_make(&call(&ada, Method::DELETE, "/api/v1/apps/acme/nope?confirm=nope", None).await.1));
 
+    // An app of another team reads like none, whatever is asked of it.
+    let eve = platform.token("eve").await;
+    for path in ["", "/events", "/envs/dev/ps", "/envs/dev/config", "/envs/dev/logs"] {
+        let hidden = call(&eve, Method::GET, &format!("/api/v1/apps/acme/shop{path}"), None).await;
+        let absent = call(&eve, Method::GET, &format!("/api/v1/apps/acme/nope{path}"), None).await;
+        assert_eq!(hidden.1.to_string().replace("acme/shop", "X"), absent.1.to_string().replace("acme/nope", "X"), "{path}");
+    }
+
     // A team that is not there is what is missing, for those who may know the tenant.
     let wish = |app: &str| Some(json!({ "app": app, "team": "nope" }));
     for token in [&root, &ada] {

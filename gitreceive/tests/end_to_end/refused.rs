@@ -61,6 +61,23 @@ fn a_shallow_clone_gets_the_exact_fix() {
     ok(house.git(&at, &["push", "-q", &house.url("acme/shop/dev"), "main"]));
 }
 
+/// All that can be seen is there, and git refuses it all the same: the first commit is marked as an end of history.
+#[test]
+fn a_shallow_root_is_refused_before_the_build_and_once() {
+    let house = House::start();
+    let full = house.work("full");
+    let url = format!("file://{}", full.display());
+    ok(house.git(house.dir.path(), &["clone", "-q", "--depth", "1", &url, "shallow"]));
+    let at = house.dir.path().join("shallow");
+    let root = ok(house.git(&at, &["rev-parse", "HEAD"]));
+    std::fs::write(at.join(".git/shallow"), root).expect("a file");
+    house.commit(&at, "app.txt", b"two\n");
+    let (code, text) = run(house.git(&at, &["push", &house.url("acme/shop/dev"), "main"]));
+    assert_ne!(code, Some(0));
+    assert_eq!(text.matches("[SW-P104]").count(), 1, "{text}");
+    assert!(!house.desk.noted().iter().any(|line| line.starts_with("pre")), "a build was begun");
+}
+
 #[test]
 fn a_commit_without_files_is_not_built() {
     let house = House::start();

@@ -7,6 +7,7 @@ use gitreceive::{BranchName, Desk, Identity, Lines, Opened, Push, RefsNow, RepoP
 use manager::{Manager, Say};
 use model::{AppEnv, AppPath, Trouble};
 
+use super::room::Room;
 use super::sources::Commit;
 use super::verbs;
 
@@ -18,6 +19,7 @@ pub struct ManagerDesk {
     pub manager: Arc<Manager>,
     pub web: web_ui::WebUi,
     pub oneoffs: slugrunner::OneOffs,
+    pub room: Room,
 }
 
 /// A pusher's terminal.
@@ -37,6 +39,7 @@ impl ManagerDesk {
     async fn push(&self, push: Push, said: &Lines) -> Result<(), Trouble> {
         let who = self.who(&push.who).await?;
         let about = push.source.about().map_err(|error| manager::internal(&error))?;
+        let seen = push.clone();
         let push = manager::push::Push {
             who,
             app: push.app,
@@ -44,6 +47,7 @@ impl ManagerDesk {
             commit: push.change.new.as_str().to_owned(),
             subject: about.subject,
             source: Arc::new(Commit(push.source)),
+            is_current: Arc::new(move || seen.is_current()),
         };
         self.manager.push(push, Arc::new(Pusher(said.clone()))).await.map(drop)
     }
@@ -61,6 +65,10 @@ impl Desk for ManagerDesk {
         let named = AppPath { tenant: path.tenant.clone(), app: path.app.clone(), env: Some(path.env.clone()) };
         let app = self.manager.resolve(&who, &named).await?.in_env(path.env.clone());
         let push = service == gitreceive::Service::Receive;
+        if push {
+            // Before the pack is taken: it would be the first to lie in the way.
+            self.room.check()?;
+        }
         let branch = self.manager.open_repository(&who, &app, push).await?;
         Ok(Opened { app, deploys: branch.and_then(|branch| BranchName::new(&branch)) })
     }

@@ -58,7 +58,7 @@ fn checks(config: &Config) -> Vec<Finding> {
         program("git", &["--version"], "apt-get install git"),
         program("iptables", &["--version"], "apt-get install iptables"),
         postgres(),
-        docker(),
+        docker(config),
         disk(config),
     ];
     let socket = config.control_socket();
@@ -108,10 +108,26 @@ fn postgres() -> Finding {
     }
 }
 
-fn docker() -> Finding {
-    match std::os::unix::net::UnixStream::connect("/var/run/docker.sock") {
-        Ok(_) => good("docker", "answers on /var/run/docker.sock"),
-        Err(error) => bad("docker", format!("/var/run/docker.sock: {error}"), "systemctl start docker, or apt-get install docker.io"),
+/// Asks the engine itself: one that hangs still takes connections.
+fn docker(config: &Config) -> Finding {
+    use std::io::{Read, Write};
+    let socket = &config.docker.socket;
+    let ask = || -> std::io::Result<String> {
+        let mut stream = std::os::unix::net::UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
+        stream.write_all(b"GET /_ping HTTP/1.0\r\n\r\n")?;
+        let mut line = [0; 64];
+        let read = stream.read(&mut line)?;
+        Ok(String::from_utf8_lossy(&line[..read]).lines().next().unwrap_or_default().to_owned())
+    };
+    match ask() {
+        Ok(line) if line.contains(" 200 ") => good("docker", format!("answers on {}", socket.display())),
+        Ok(line) => bad("docker", format!("{}: {line}", socket.display()), "systemctl restart docker; running apps are started again"),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            let seen = format!("{}: takes connections and does not answer", socket.display());
+            bad("docker", seen, "systemctl restart docker; running apps are started again")
+        }
+        Err(error) => bad("docker", format!("{}: {error}", socket.display()), "systemctl start docker, or apt-get install docker.io"),
     }
 }
 

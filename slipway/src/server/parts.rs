@@ -95,6 +95,7 @@ pub async fn builder(config: &Config, registry: SocketAddr, login: &Login) -> Re
     };
     let base_image = Some(config.builds.stack_image.clone()).filter(|image| !image.is_empty());
     let settings = buildstep::Config {
+        docker: config.docker.socket.to_string_lossy().into_owned(),
         work: config.data("build"),
         recipe: buildstep::Recipe { base_image, ..buildstep::Recipe::default() },
         templates: Vec::new(),
@@ -102,6 +103,7 @@ pub async fn builder(config: &Config, registry: SocketAddr, login: &Login) -> Re
         bridge: bridge(&config.builds.network),
         subnet: config.builds.subnet.clone(),
         limits,
+        keep_layers: Duration::from_secs(config.retention.stack_days * 86_400),
         ..buildstep::Config::default()
     };
     let store = buildstep::Registry::new(
@@ -116,14 +118,6 @@ pub fn bridge(network: &str) -> String {
     network.chars().take(15).collect()
 }
 
-/// A file for appending that only its owner may read; one from before is taken from the others.
-fn private_log(path: &std::path::Path) -> std::io::Result<std::fs::File> {
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    let log = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-    log.set_permissions(std::fs::Permissions::from_mode(0o600))?;
-    Ok(log)
-}
-
 /// The router.
 pub fn router(config: &Config) -> Result<router::Router> {
     let settings = router::Config {
@@ -133,7 +127,9 @@ pub fn router(config: &Config) -> Result<router::Router> {
         ..router::Config::default()
     };
     let path = config.data("access.log");
-    let log = private_log(&path).with_context(|| format!("could not open {}", path.display()))?;
+    let kept = &config.retention;
+    let log = router::Rotation::open(&path, kept.access_log_mb.max(1) * 1_000_000, kept.access_log_files)
+        .with_context(|| format!("could not open {}", path.display()))?;
     router::Router::bind(settings, Some(Box::new(log))).with_context(|| format!("could not listen on {} for apps", config.router.listen))
 }
 
@@ -154,7 +150,7 @@ fn capacity(config: &Config) -> model::Capacity {
         let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         u32::try_from(total.unwrap_or(0) / 1024).unwrap_or(u32::MAX).saturating_sub(OURS)
     };
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from) as u32 * 1_000;
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from) as u32 * 1_000 * config.supervisor.cpu_overcommit.max(1);
     let chosen = |value: u32, otherwise: &dyn Fn() -> u32| if value > 0 { value } else { otherwise() };
     model::Capacity {
         slots: config.supervisor.slots,
@@ -216,23 +212,6 @@ pub async fn supervisor(
     settings.network = network(&config.supervisor.network, &config.supervisor.subnet)?;
     settings.build_network = Some(network(&config.builds.network, &config.builds.subnet)?);
     settings.allow = allowed(config).await;
-    let runtime = slugrunner::DockerRuntime::connect().await.context("Docker can not be reached")?;
+    let runtime = slugrunner::DockerRuntime::connect(&config.docker.socket.to_string_lossy()).await.context("Docker can not be reached")?;
     slugrunner::Supervisor::new(settings, live, keyring, Arc::new(runtime)).context("the supervisor could not start")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_log_is_taken_from_other_users_of_the_host() {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("access.log");
-        std::fs::write(&path, "before\n").expect("a file from before");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("its owner");
-        drop(private_log(&path).expect("a log"));
-        assert_eq!(std::fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
-        assert_eq!(std::fs::read_to_string(&path).expect("text"), "before\n");
-    }
 }

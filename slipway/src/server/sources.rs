@@ -4,7 +4,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use gitreceive::FileRead;
-use manager::source::{Entry, EntryKind, Source, TarStream};
+use manager::source::{Entry, EntryKind, Source, Survey, TarStream};
 
 /// Largest file that is read to decide anything.
 const MAX_READ: u64 = 1 << 20;
@@ -33,6 +33,12 @@ impl Source for Commit {
             FileRead::Bytes(bytes) => Some(bytes),
             FileRead::TooLarge { .. } | FileRead::Missing => None,
         }
+    }
+
+    fn survey(&self, folder: &str) -> Option<Survey> {
+        let survey = logged(self.0.survey(Path::new(folder))).flatten()?;
+        let gitreceive::Survey { files, bytes, largest, submodules, lfs_pointers } = survey;
+        Some(Survey { files, bytes, largest, submodules, lfs_pointers })
     }
 
     async fn tar(&self) -> std::io::Result<TarStream> {

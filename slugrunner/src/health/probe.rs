@@ -59,7 +59,10 @@ pub(super) async fn run(target: &Target, probe: &Probe, limit: Duration) -> Resu
     let attempt = async {
         match probe {
             Probe::Tcp => TcpStream::connect(target.address).await.map(drop).map_err(|_| Fault::Refused),
-            Probe::Http { path, status, text } => get(target.address, path, *status, text.as_deref()).await,
+            Probe::Http { path, status, text, host } => {
+                let host = host.as_ref().map_or("localhost", |host| host.as_str());
+                get(target.address, host, path, *status, text.as_deref()).await
+            }
             Probe::Exec { command } => {
                 let argv = ["sh", "-c", command].map(str::to_owned).to_vec();
                 match target.runtime.exec(&target.container, argv).await {
@@ -73,12 +76,11 @@ pub(super) async fn run(target: &Target, probe: &Probe, limit: Duration) -> Resu
     tokio::time::timeout(limit, attempt).await.unwrap_or(Err(Fault::TimedOut(limit)))
 }
 
-async fn get(address: SocketAddr, path: &str, wanted: (u16, u16), text: Option<&str>) -> Result<(), Fault> {
+async fn get(address: SocketAddr, host: &str, path: &str, wanted: (u16, u16), text: Option<&str>) -> Result<(), Fault> {
     let stream = TcpStream::connect(address).await.map_err(|_| Fault::Refused)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|_| Fault::Broken)?;
     let request = http::Request::get(path)
-        // Frameworks that check the host let this one in more often than a bare address.
-        .header(http::header::HOST, "localhost")
+        .header(http::header::HOST, host)
         .header(http::header::USER_AGENT, "slipway-health")
         .header(http::header::CONNECTION, "close")
         .body(Empty::<Bytes>::new())

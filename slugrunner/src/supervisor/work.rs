@@ -179,12 +179,19 @@ impl Work {
         }
     }
 
-    /// Removes images that nothing runs, in a task.
+    /// Removes images that nothing runs or may run again soon, in a task.
     pub(super) fn reap_images(&mut self) {
-        let (kit, used) = (self.kit.clone(), self.used_images.clone());
+        let (kit, live, used) = (self.kit.clone(), self.live.clone(), self.used_images.clone());
         self.tasks.spawn(async move {
             let config = &kit.config;
-            if let Err(error) = reaper::reap_images(&*kit.runtime, &config.registry, config.keep_images, &used).await {
+            let wanted = match live.specs().await {
+                Ok(specs) => reaper::wanted_images(&specs, &config.registry),
+                Err(error) => {
+                    tracing::debug!(%error, "what releases name is not known now; no image is removed");
+                    return;
+                }
+            };
+            if let Err(error) = reaper::reap_images(&*kit.runtime, &config.registry, config.keep_images, &used, &wanted).await {
                 tracing::warn!(%error, "unused images could not be removed");
             }
         });

@@ -76,7 +76,7 @@ async fn a_wrong_answer_is_shown_and_a_hung_instance_leaves_the_routers_and_come
         start_s: 3,
         interval_s: 1,
         failures: 1,
-        ..HealthCheck::of(Probe::Http { path: path.into(), status: (200, 200), text: None })
+        ..HealthCheck::of(Probe::Http { path: path.into(), status: (200, 200), text: None, host: None })
     };
     let missing = ProcessSpec { health: Some(http("/missing")), ..process(SERVE) };
     // Its page goes away after a while: healthy first, then not.

@@ -12,7 +12,8 @@ use store::live::{Coordination, Expect, Op};
 async fn an_instance_starts_becomes_healthy_drains_and_stops() {
     let mut host = TestHost::up().await;
     let mut web = process(SERVE);
-    web.health = Some(HealthCheck::of(Probe::Http { path: "/index.html".into(), status: (200, 299), text: Some("it serves".into()) }));
+    web.health =
+        Some(HealthCheck::of(Probe::Http { path: "/index.html".into(), status: (200, 299), text: Some("it serves".into()), host: None }));
     host.release_with(1, &[("web", web)], host.image.clone(), &[("GREETING", "it's \"$HOME\"")]).await;
     let id = host.order(1, "web", 1).await;
     let status = host.wait_state(&id, InstanceState::Healthy).await;

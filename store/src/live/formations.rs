@@ -56,6 +56,11 @@ impl Live {
         self.read_one(&spec_path(app, release)).await
     }
 
+    /// The specs of every release that is kept.
+    pub async fn specs(&self) -> Result<Vec<RunSpec>, LiveError> {
+        self.read_all("specs/").await
+    }
+
     /// Writes the spec of a release; specs never change, so writing it again is nothing.
     pub async fn put_spec(&self, spec: &RunSpec) -> Result<(), LiveError> {
         let path = spec_path(&spec.app, spec.release);

@@ -127,4 +127,27 @@ impl Change {
             .map_err(at("forgetting a slug"))?;
         Ok(())
     }
+
+    /// Removes builds.
+    pub async fn remove_builds(&mut self, ids: &[BuildId]) -> Result<(), RecordsError> {
+        let ids: Vec<&str> = ids.iter().map(BuildId::as_str).collect();
+        sqlx::query("DELETE FROM builds WHERE id = ANY($1)").bind(ids).execute(&mut *self.tx).await.map_err(at("removing builds"))?;
+        Ok(())
+    }
+
+    /// Forgets the slugs of an app whose build is gone, but for those that one of its releases still runs.
+    pub async fn forget_old_slugs(&mut self, app: &AppRef) -> Result<(), RecordsError> {
+        sqlx::query(
+            "DELETE FROM slugs s WHERE s.tenant = $1 AND s.app = $2
+               AND NOT EXISTS (SELECT 1 FROM builds b WHERE b.id = s.document->>'build')
+               AND NOT EXISTS
+               (SELECT 1 FROM releases r WHERE r.tenant = s.tenant AND r.app = s.app AND r.document->'image' = s.document->'image')",
+        )
+        .bind(app.tenant.as_str())
+        .bind(app.app.as_str())
+        .execute(&mut *self.tx)
+        .await
+        .map_err(at("forgetting slugs"))?;
+        Ok(())
+    }
 }

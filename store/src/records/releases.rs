@@ -109,4 +109,18 @@ impl Change {
             .map_err(at("changing a release"))?;
         Ok(())
     }
+
+    /// Removes releases.
+    pub async fn remove_releases(&mut self, app: &AppEnv, numbers: &[ReleaseNumber]) -> Result<(), RecordsError> {
+        let numbers: Vec<i32> = numbers.iter().map(|number| number.0 as i32).collect();
+        sqlx::query("DELETE FROM releases WHERE tenant = $1 AND app = $2 AND env = $3 AND number = ANY($4)")
+            .bind(app.tenant.as_str())
+            .bind(app.app.as_str())
+            .bind(app.env.as_str())
+            .bind(numbers)
+            .execute(&mut *self.tx)
+            .await
+            .map_err(at("removing releases"))?;
+        Ok(())
+    }
 }

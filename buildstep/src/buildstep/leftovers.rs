@@ -1,0 +1,89 @@
+//! What builds leave in the engine and on the disk, and its removal. Converges: it may be run at any time and as often as one likes.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::{Buildstep, LIFE_LABEL};
+use crate::engine::{EngineError, Listed};
+use crate::run::{BUILD_LABEL, SCOPE_LABEL};
+use crate::sandbox::SANDBOX_LABEL;
+use crate::spools;
+use crate::stack::Part;
+use crate::worn;
+
+/// How often worn layers are looked for.
+const LAYER_ROUND: Duration = Duration::from_secs(3600);
+
+/// What has been looked for.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    /// What an earlier life left.
+    earlier: AtomicBool,
+    /// Worn layers, and when.
+    layers: Mutex<Option<Instant>>,
+}
+
+impl Buildstep {
+    /// Removes what half-made layers and spools of this machine's last run left, then what builds left.
+    pub async fn remove_leftovers(&self) -> Result<usize, EngineError> {
+        self.layers.reap().await?;
+        spools::reap(&self.config.work);
+        self.remove_unclaimed().await
+    }
+
+    /// Removes containers of builds that no build of this life uses. May be called at any time.
+    pub async fn remove_unclaimed(&self) -> Result<usize, EngineError> {
+        let mut removed = 0;
+        for kind in [BUILD_LABEL, SANDBOX_LABEL] {
+            let listed =
+                self.engine.labelled(&[format!("{}={}", kind.0, kind.1), format!("{SCOPE_LABEL}={}", self.config.network)]).await?;
+            // Asked after the list was made: what has been made since is not on it, and what was claimed then still is or is gone.
+            let is_ours = |one: &Listed| one.labels.get(LIFE_LABEL) == self.labels.get(LIFE_LABEL) && self.claims.holds(&one.name);
+            for container in listed.iter().filter(|one| !is_ours(one)) {
+                self.engine.remove(&container.id).await?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes layers of stacks that are of no use any more, once in a while.
+    async fn remove_worn(&self) -> Result<usize, EngineError> {
+        let is_due = {
+            let mut last = self.looked.layers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let is_due = last.is_none_or(|at| at.elapsed() >= LAYER_ROUND);
+            if is_due {
+                *last = Some(Instant::now());
+            }
+            is_due
+        };
+        if !is_due {
+            return Ok(0);
+        }
+        let recipe = self.layers.recipe();
+        let parts = |template| [Part::Run, Part::Build].map(|part| recipe.layer(template, part).full());
+        let current: HashSet<String> = self.catalog.iter().flat_map(parts).chain([recipe.base().full()]).collect();
+        worn::reap(&self.engine, &current, &self.config.network, self.config.keep_layers).await
+    }
+
+    /// One round over everything.
+    pub(super) async fn reap_all(&self) {
+        // Only at its beginning can a builder be sure that no spool and no half-made layer is in use.
+        let removed =
+            if self.looked.earlier.swap(true, Ordering::AcqRel) { self.remove_unclaimed().await } else { self.remove_leftovers().await };
+        match removed {
+            Ok(0) => {}
+            Ok(containers) => tracing::info!(containers, "removed what builds left behind"),
+            // The supervisor says so already, once.
+            Err(error) if error.is_unreachable() => tracing::debug!(error = %error, "what builds left behind stays for now"),
+            Err(error) => tracing::warn!(error = %error, "could not remove what builds left behind"),
+        }
+        match self.remove_worn().await {
+            Ok(0) => {}
+            Ok(layers) => tracing::info!(layers, "removed layers of stacks that nothing uses any more"),
+            Err(error) => tracing::debug!(error = %error, "layers of stacks that nothing uses stay for now"),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! `Bench`: a builder with its own registry, alone with the engine, that proves at its end that nothing is left.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use buildstep::{Buildstep, Config, Limits, Registry};
+use manager::Say;
+use manager::builder::{Builder, Job, Slug};
+use model::{AppEnv, Trouble};
+use tokio_util::sync::CancellationToken;
+
+use super::alone::{Alone, SCOPE};
+use super::files::Files;
+use super::registry::Serving;
+use super::running::{self, Running};
+
+/// Keeps every line.
+#[derive(Default)]
+pub struct Heard(Mutex<Vec<String>>);
+
+impl Say for Heard {
+    fn line(&self, line: &str) {
+        self.0.lock().expect("no test holds it").push(line.to_owned());
+    }
+}
+
+impl Heard {
+    /// All lines.
+    pub fn text(&self) -> String {
+        self.0.lock().expect("no test holds it").join("\n")
+    }
+
+    /// The rest of the line that begins with `lead`, if there is one.
+    pub fn told(&self, lead: &str) -> Option<String> {
+        self.text().lines().find_map(|line| line.trim_start().strip_prefix(lead).map(str::to_owned))
+    }
+
+    /// Waits for that line. To be raced with its build, which may end without it.
+    pub async fn wait(&self, lead: &str) -> String {
+        loop {
+            if let Some(rest) = self.told(lead) {
+                return rest;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// A builder with its own registry. Fields are dropped in their order: the lock comes last.
+pub struct Bench {
+    /// The builder.
+    pub builder: Arc<Buildstep>,
+    /// What was heard.
+    pub heard: Arc<Heard>,
+    app: AppEnv,
+    registry: Serving,
+    work: tempfile::TempDir,
+    alone: Alone,
+}
+
+impl Bench {
+    /// A builder with these limits, for an app of its own.
+    pub async fn new(app: &str, limits: Limits) -> Self {
+        let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).try_init();
+        let alone = Alone::wait().await;
+        let work = tempfile::tempdir().expect("a folder");
+        let registry = Serving::start();
+        let config = Config {
+            work: work.path().to_path_buf(),
+            network: SCOPE.into(),
+            bridge: "slipway-test".into(),
+            subnet: "10.213.8.0/22".into(),
+            limits,
+            ..Config::default()
+        };
+        let builder = Buildstep::new(config, Registry::new(registry.address.clone(), Some(Serving::login()))).await.expect("a builder");
+        let app = format!("testing/{app}/dev").parse().expect("an app");
+        Self { builder: Arc::new(builder), heard: Arc::default(), app, registry, work, alone }
+    }
+
+    /// A job for these files.
+    pub fn job(&self, files: &Files) -> Job {
+        self.job_of(self.app.clone(), files)
+    }
+
+    /// A job of another app.
+    pub fn job_of(&self, app: AppEnv, files: &Files) -> Job {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let mut random = [0; 10];
+        random[..4].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        random[4..8].copy_from_slice(&std::process::id().to_be_bytes());
+        Job { build: model::BuildId::mint(random), app, source: Arc::new(files.clone()), manifest: files.manifest() }
+    }
+
+    /// Builds these files.
+    pub async fn build(&self, files: &Files) -> Result<Slug, Trouble> {
+        self.build_job(&self.job(files), CancellationToken::new()).await
+    }
+
+    /// Runs a job.
+    pub async fn build_job(&self, job: &Job, cancel: CancellationToken) -> Result<Slug, Trouble> {
+        self.build_heard(job, cancel, self.heard.clone()).await
+    }
+
+    /// Runs a job, heard by somebody of its own.
+    pub async fn build_heard(&self, job: &Job, cancel: CancellationToken, heard: Arc<Heard>) -> Result<Slug, Trouble> {
+        let prepared = self.builder.prepare(job).await?;
+        self.builder.build(job, &prepared, heard, cancel).await
+    }
+
+    /// Forgets the app's cache.
+    pub async fn purge(&self) {
+        self.builder.purge_cache(&self.app.app_ref()).await.expect("purged");
+    }
+
+    /// Containers and volumes of this bench in the engine.
+    pub fn found(&self) -> Vec<String> {
+        self.alone.found()
+    }
+
+    /// Waits until no container of a build is there any more, for builds whose asker went away.
+    pub async fn quiet(&self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let containers: Vec<String> = self.found().into_iter().filter(|found| found.starts_with("container ")).collect();
+            if containers.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "they stay: {containers:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The end: with the caches purged and the builder closed, nothing is left in the engine or in the work folder.
+    pub async fn close(self) {
+        self.closed().await;
+    }
+
+    /// The end, and what was built runs on from here.
+    pub async fn serve(self, slug: &Slug) -> Running {
+        let image = running::pulled(&self.registry.address, &Serving::login(), slug);
+        Running::start(self.closed().await, image, &slug.processes[&model::ProcessName::web()])
+    }
+
+    async fn closed(self) -> Alone {
+        let files: Vec<PathBuf> =
+            std::fs::read_dir(self.work.path()).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+        assert!(files.is_empty(), "files were left behind: {files:?}");
+        self.purge().await;
+        self.builder.close().await;
+        let left = self.found();
+        assert!(left.is_empty(), "left behind: {left:?}");
+        self.alone
+    }
+}
