@@ -312,7 +312,7 @@ A template is chosen by the files at the top of the repository. These were looke
     fn a_limit_is_named_with_its_size_and_the_way_out() {
         let block = limit(&app(), Hit::Memory, &Limits::default(), vec!["Killed".into()]).to_string();
         assert!(
-            block.starts_with("the build of acme/shop failed [SW-B104]\nIt used more than its 2.1 GB of memory.\n  | Killed\n  → "),
+            block.starts_with("the build of acme/shop failed [SW-B104]\nIt used more than its 2048 MiB of memory.\n  | Killed\n  → "),
             "{block}"
         );
         let block = limit(&app(), Hit::Time, &Limits::default(), Vec::new()).to_string();
