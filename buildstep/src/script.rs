@@ -25,6 +25,8 @@ pub struct Values {
 /// Put before each script: strict, and the words that scripts speak in.
 const PRELUDE: &str = r#"#!/bin/bash
 set -euo pipefail
+# One stream: what is shown comes in the order in which it was said.
+exec 2>&1
 umask 022
 step() { printf -- '-----> %s\n' "$*"; }
 say() { printf -- '       %s\n' "$*"; }

@@ -100,8 +100,8 @@ pub fn limit(app: &AppRef, hit: Hit, limits: &Limits, last: Vec<String>) -> Trou
     let (code, why, next) = match hit {
         Hit::Memory => (
             Code::BuildMemory,
-            format!("It used more than its {} of memory.", say::size(limits.memory)),
-            "build with fewer workers at a time (such as `NODE_OPTIONS=--max-old-space-size=1024`, `GOFLAGS=-p=1`); the operator can raise `builds.memory_mb`",
+            format!("It used more than its {} MiB of memory.", limits.memory >> 20),
+            "build with fewer workers at a time (such as `NODE_OPTIONS=--max-old-space-size=1024`, `GOFLAGS=-p=1`), or raise what sets the limit: `build: {memory: …}` in app.yaml, else the operator's `builds.memory_mb`",
         ),
         Hit::Time => (
             Code::BuildTime,
@@ -115,7 +115,7 @@ pub fn limit(app: &AppRef, hit: Hit, limits: &Limits, last: Vec<String>) -> Trou
         ),
         Hit::Disk => (
             Code::BuildDisk,
-            format!("It wrote more than {} or {} files, its cache included.", say::size(limits.disk), limits.files),
+            format!("It wrote more than {} MiB or {} files, its cache included.", limits.disk >> 20, limits.files),
             "write less in the build; its cache was trimmed, so that a push of a mended build starts afresh",
         ),
     };
@@ -312,7 +312,7 @@ A template is chosen by the files at the top of the repository. These were looke
     fn a_limit_is_named_with_its_size_and_the_way_out() {
         let block = limit(&app(), Hit::Memory, &Limits::default(), vec!["Killed".into()]).to_string();
         assert!(
-            block.starts_with("the build of acme/shop failed [SW-B104]\nIt used more than its 2.1 GB of memory.\n  | Killed\n  → "),
+            block.starts_with("the build of acme/shop failed [SW-B104]\nIt used more than its 2048 MiB of memory.\n  | Killed\n  → "),
             "{block}"
         );
         let block = limit(&app(), Hit::Time, &Limits::default(), Vec::new()).to_string();

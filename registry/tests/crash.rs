@@ -86,7 +86,7 @@ async fn push_until_dead(http: &reqwest::Client, address: &str, round: u64, ackn
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_a_kill() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let http = reqwest::Client::new();
+    let http = common::client();
     let mut acknowledged = Vec::new();
     for round in 0..8 {
         let (victim, address) = Victim::start(dir.path());
