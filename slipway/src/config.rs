@@ -61,6 +61,8 @@ pub struct Router {
 pub struct Ssh {
     pub listen: SocketAddr,
     pub max_push_mb: u64,
+    /// Only key exchanges that resist a quantum computer.
+    pub post_quantum_only: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]

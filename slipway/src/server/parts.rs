@@ -138,6 +138,7 @@ pub fn git_config(config: &Config) -> Result<gitreceive::Config> {
     let program = std::env::current_exe().context("could not find this program")?;
     let mut settings = gitreceive::Config::new(config.ssh.listen, config.data("git"), config.platform.run_dir.join("git"), program);
     settings.max_pack = config.ssh.max_push_mb * 1_000_000;
+    settings.post_quantum_only = config.ssh.post_quantum_only;
     Ok(settings)
 }
 
