@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 /// Idle connections kept per worker and instance.
 const MAX_IDLE: usize = 8;
 /// While many requests are in flight at once, more may be idle for a moment, or every second request would have to connect.
-const MAX_IDLE_BUSY: usize = 64;
+const MAX_IDLE_BUSY: usize = 512;
 /// How long that moment is.
 const BUSY: Duration = Duration::from_millis(500);
 /// Connects that fail in a row before the instance is avoided.
