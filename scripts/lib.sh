@@ -19,6 +19,8 @@ _begun=$SECONDS
 # step TEXT: opens a step; prints when it came, counted from the start of the script.
 step() { printf '%s-----> %s%s %s(%ss)%s\n' "$bold" "$1" "$plain" "$dim" "$((SECONDS - _begun))" "$plain"; }
 
+headline() { printf '%s%s%s\n' "$bold" "$1" "$plain"; }
+
 detail() { printf '       %s\n' "$1"; }
 
 # die WHAT [NEXT]: ends the script with what failed and what to do.

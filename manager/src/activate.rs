@@ -21,8 +21,10 @@ impl Manager {
         };
         tracing::info!(%app, release = %number, by = %who.actor, "activated");
         self.roll_out(app, number, said.clone()).await?;
-        if let Some(times) = self.times(app, number).await? {
-            said.detail(times);
+        match self.times(app, number).await {
+            Ok(times) => times.into_iter().for_each(|line| said.detail(line)),
+            // It is live: not knowing how long that took must not say otherwise.
+            Err(trouble) => tracing::warn!(%app, release = %number, %trouble, "the times of a push are not known"),
         }
         Ok(())
     }
