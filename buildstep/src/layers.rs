@@ -23,6 +23,7 @@ use crate::stack::{INSTALL, LayerName, Part, Recipe, TIDY, TITLE, UID};
 use crate::template::{LayerSpec, Template};
 use crate::upload;
 use crate::version::Version;
+use crate::worn;
 
 /// Why the stack is not there.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +67,7 @@ pub struct Ready {
 /// Labels that name a tool's version begin so.
 const TOOL_LABEL: &str = "slipway.tool.";
 /// Every container that makes a layer carries it.
-pub const STACK_LABEL: &str = "slipway.kind=stack";
+const STACK_LABEL: &str = "slipway.kind=stack";
 
 /// Makes and remembers layers.
 #[derive(Debug)]
@@ -249,6 +250,7 @@ impl Layers {
         // its own, whoever looks into a layer by hand would lose that container to the next `reap`.
         let own = [("slipway.kind", "layer"), (SCOPE_LABEL, "")];
         let mut labels: HashMap<String, String> = own.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        labels.extend([worn::mark(&self.scope)]);
         let mut last: Vec<String> = Vec::new();
         let mut lines = Vec::new();
         while let Some((_, bytes)) = output.next().await.transpose()? {

@@ -6,8 +6,12 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::engine::{Engine, EngineError, ListedImage};
-use crate::layers::STACK_LABEL;
-use crate::run::SCOPE_LABEL;
+
+/// The label of a layer that the builder whose build network is `scope` made: what makes layers and what removes them share it. It
+/// is not the label of containers, which all that is started from a layer would inherit.
+pub fn mark(scope: &str) -> (String, String) {
+    ("slipway.layer".to_owned(), scope.to_owned())
+}
 
 /// What to remove, by name or by id. `now` and the ages are seconds since the epoch.
 fn worn(images: &[ListedImage], current: &HashSet<String>, now: i64, keep: Duration) -> Vec<String> {
@@ -25,7 +29,8 @@ fn worn(images: &[ListedImage], current: &HashSet<String>, now: i64, keep: Durat
 
 /// Removes worn layers of the builder whose build network is `scope`; gives how many went.
 pub async fn reap(engine: &Engine, current: &HashSet<String>, scope: &str, keep: Duration) -> Result<usize, EngineError> {
-    let images = engine.images(&[STACK_LABEL.to_owned(), format!("{SCOPE_LABEL}={scope}")]).await?;
+    let (name, value) = mark(scope);
+    let images = engine.images(&[format!("{name}={value}")]).await?;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut removed = 0;
     for name in worn(&images, current, now as i64, keep) {

@@ -181,12 +181,21 @@ async fn leftovers_of_another_life_are_reaped() {
     run("slipway-b-left-over", &["slipway.kind=build", "slipway.life=another", &mine]);
     run("slipway-sandbox-left-over", &["slipway.kind=sandbox", "slipway.life=another", &mine]);
     let foreign = run("slipway-b-of-another-platform", &["slipway.kind=build", "slipway.life=another", "slipway.scope=another"]);
+    // What a layer is once a newer one of its recipe has taken its name.
+    let nameless = |scope: &str| docker(&["commit", "--change", &format!("LABEL slipway.layer={scope}"), &foreign]);
+    let (worn, of_another) = (nameless(SCOPE), nameless("another"));
     bench.builder.reap().await;
     let left = bench.found();
+    let images = docker(&["images", "--no-trunc", "--quiet", "--filter", "dangling=true"]);
+    let others = docker(&["rmi", &of_another]);
+    let mark = docker(&["inspect", "--format", "{{index .Config.Labels \"slipway.layer\"}}", &image]);
     let foreign_runs = docker(&["inspect", "--format", "{{.State.Running}}", &foreign]);
     docker(&["rm", "--force", "--volumes", &foreign]);
     assert!(!left.iter().any(|found| found.contains("left-over")), "{left:?}");
     assert!(left.iter().any(|found| found.starts_with("container slipway-sandbox-")), "what this life keeps stays: {left:?}");
     assert_eq!(foreign_runs, "true", "a container of another platform was touched");
+    assert!(!images.contains(&worn), "a layer that lost its name stays: {images}");
+    assert!(images.contains(&of_another) && others.contains(&of_another), "a layer of another platform was touched: {images}");
+    assert_eq!(mark, SCOPE, "what makes layers marks them as what removes them looks for");
     bench.close().await;
 }

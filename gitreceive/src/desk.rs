@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::exec_line::{RepoPath, Service};
 use crate::key::UserKey;
 use crate::lines::Lines;
-use crate::refs::{BranchName, Change};
+use crate::refs::{BranchName, Change, CommitId};
 use crate::repositories::RefsNow;
 use crate::source::Source;
 
@@ -60,6 +60,15 @@ impl Push {
     pub fn is_current(&self) -> bool {
         self.refs.branch(&self.change.branch).map_or(true, |now| now == self.change.old)
     }
+}
+
+/// Whose prepared releases are to be settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Open {
+    /// Those of an earlier life of the server.
+    Earlier,
+    /// That of a push which is over, however it ended; `None` when it never came to a commit.
+    Of(Option<CommitId>),
 }
 
 /// The answer to a push.
@@ -130,8 +139,9 @@ pub trait Desk: Send + Sync + 'static {
     /// The ref has moved: activates the release and tells of its rollout.
     async fn post_receive(&self, push: Push, said: Lines) -> Rollout;
 
-    /// A push to this app is over, however it ended. Prepared releases are activated or given up by where the ref stands.
-    async fn settle(&self, app: &AppEnv, refs: RefsNow);
+    /// Prepared releases are activated or given up by where the ref stands: those that `open` names, and no others, as another push
+    /// to the same app may be about to move the ref.
+    async fn settle(&self, app: &AppEnv, open: Open, refs: RefsNow);
 
     /// The apps with a prepared release whose fate is open, asked once when the server starts.
     async fn unsettled(&self) -> Vec<AppEnv>;

@@ -172,6 +172,8 @@ async fn decide(house: &Arc<House>, push: &Arc<Running>, hello: Hello, said: &Li
         source,
         refs: house.repositories.refs(&push.opened.app),
     };
+    // A push comes here once: `begin` saw to that.
+    let _ = push.commit.set(change.new.clone());
     match house.desk.pre_receive(context(quarantined), said.clone()).await {
         Verdict::Accept => Ok(context(accepted)),
         Verdict::Refuse(trouble) => Err(trouble),

@@ -49,7 +49,7 @@ mod user_errors;
 mod verbs;
 
 pub use config::{Caps, Config};
-pub use desk::{Desk, Identity, Input, Opened, Output, Push, Rollout, Terminal, VerbCall, Verdict};
+pub use desk::{Desk, Identity, Input, Open, Opened, Output, Push, Rollout, Terminal, VerbCall, Verdict};
 pub use exec_line::{ExecLine, ExecLineError, RepoPath, Service, parse as parse_exec_line};
 pub use git::Git;
 pub use host_key::HostKeyError;
@@ -59,4 +59,3 @@ pub use refs::{BranchName, Change, CommitId};
 pub use repositories::{RefsNow, Repositories, RepositoryError};
 pub use server::{Server, ServerError};
 pub use source::{Archive, CommitLine, Entry, EntryKind, FileRead, Quarantine, Source};
-pub use survey::Survey;

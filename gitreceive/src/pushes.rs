@@ -13,7 +13,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use model::{AppRef, PushId};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::chance;
 use crate::desk::{Identity, Opened, Push, Rollout};
+use crate::refs::CommitId;
 
 /// Where a push stands.
 pub(crate) enum Phase {
@@ -43,6 +44,8 @@ pub(crate) struct Running {
     pub shallow: Mutex<Vec<String>>,
     /// The pusher was told that history is missing.
     pub told_shallow: AtomicBool,
+    /// The commit that the desk was asked about.
+    pub commit: OnceLock<CommitId>,
     /// The pack has arrived: git has called its first hook.
     pub arrived: CancellationToken,
     /// What runs at the desk on behalf of the hooks.
@@ -65,6 +68,7 @@ impl Running {
             repository,
             shallow: Mutex::default(),
             told_shallow: AtomicBool::new(false),
+            commit: OnceLock::new(),
             arrived: CancellationToken::new(),
             hooks: TaskTracker::new(),
             phase: Mutex::new(Phase::Fresh),

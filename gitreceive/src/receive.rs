@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin};
 
 use crate::client::block;
-use crate::desk::{Identity, Opened, Rollout};
+use crate::desk::{Identity, Open, Opened, Rollout};
 use crate::git;
 use crate::hook;
 use crate::house::House;
@@ -62,7 +62,7 @@ pub(crate) async fn receive(house: Arc<House>, who: Identity, opened: Opened, pi
     push.hooks.close();
     push.hooks.wait().await;
     house.pushes.remove(&push);
-    house.desk.settle(&app, house.repositories.refs(&app)).await;
+    house.desk.settle(&app, Open::Of(push.commit.get().cloned()), house.repositories.refs(&app)).await;
     let keeping = house.clone();
     let app_ref = app.app_ref();
     house.work.spawn(async move { housekeeping::keep(&keeping, &app_ref).await });

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::connection::Connection;
-use crate::desk::Desk;
+use crate::desk::{Desk, Open};
 use crate::door::Hall;
 use crate::gate::Gate;
 use crate::git::Git;
@@ -181,7 +181,7 @@ async fn settle_old(house: &Arc<House>) -> Result<(), ServerError> {
     apps.sort();
     apps.dedup();
     for app in apps {
-        house.desk.settle(&app, house.repositories.refs(&app)).await;
+        house.desk.settle(&app, Open::Earlier, house.repositories.refs(&app)).await;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use git2::{Odb, Oid, Repository as Bare};
+use model::Survey;
 
 use crate::repositories::RepositoryError;
 use crate::source::{EntryKind, Source, kind};
@@ -17,21 +18,6 @@ const LFS: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
 const LFS_MOST: usize = 1024;
 /// Most paths kept per kind.
 const PATHS: usize = 20;
-
-/// What a tree holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Survey {
-    /// Files and links, counted as often as they would be written.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// The five largest files with their sizes, largest first.
-    pub largest: Vec<(String, u64)>,
-    /// Paths of submodules, the first twenty: their contents are not part of a push.
-    pub submodules: Vec<String>,
-    /// Paths of git-lfs pointers, the first twenty: the contents behind them are not part of a push.
-    pub lfs_pointers: Vec<String>,
-}
 
 impl Source {
     /// Looks over the tree under `root`. `None` when there is no such directory.

@@ -16,8 +16,13 @@ use crate::{Manager, OrInternal};
 impl Manager {
     /// The ref has moved to `commit`: makes its prepared release the one that should serve, and waits until it does.
     pub async fn activate(&self, who: &Identity, app: &AppEnv, commit: &str, said: Arc<dyn Say>) -> Result<(), Trouble> {
-        let Some(number) = self.activate_prepared(who, app, commit).await? else {
-            return Err(crate::internal(&std::io::Error::other(format!("no prepared release of {app} at {commit}"))));
+        let number = match self.activate_prepared(who, app, commit).await? {
+            Some(number) => number,
+            // Another push of the same commit came to its end first and settled this one too: watch what it began.
+            None => match self.current_of(app, commit).await? {
+                Some(number) => number,
+                None => return Err(crate::internal(&std::io::Error::other(format!("no prepared release of {app} at {commit}")))),
+            },
         };
         tracing::info!(%app, release = %number, by = %who.actor, "activated");
         self.roll_out(app, number, said.clone()).await?;
@@ -65,19 +70,29 @@ impl Manager {
         Ok(Some(number))
     }
 
-    /// Brings prepared releases to an end by where the ref stands: that of the ref's commit is activated, others never were.
-    pub async fn settle(self: &Arc<Self>, app: &AppEnv, tip: Option<&str>) -> Result<(), Trouble> {
-        if let Some(tip) = tip
+    /// The release that should serve, if it is of this commit.
+    async fn current_of(&self, app: &AppEnv, commit: &str) -> Result<Option<ReleaseNumber>, Trouble> {
+        let Some(number) = self.records.env(app).await.or_internal()?.and_then(|env| env.current) else { return Ok(None) };
+        let stored = self.records.release(app, number).await.or_internal()?;
+        Ok(stored.filter(|stored| stored.release.commit == commit).map(|_| number))
+    }
+
+    /// Brings prepared releases to an end by where the ref stands: that of the ref's commit is activated, others never were. With
+    /// `ended`, those of that commit only: another push may be about to move the ref to what it has prepared.
+    pub async fn settle(self: &Arc<Self>, app: &AppEnv, ended: Option<&str>, tip: Option<&str>) -> Result<(), Trouble> {
+        let is_open = |commit: &str| ended.is_none_or(|ended| ended == commit);
+        if let Some(tip) = tip.filter(|tip| is_open(tip))
             && let Some(number) = self.activate_prepared(&Identity::platform(), app, tip).await?
         {
             tracing::warn!(%app, release = %number, "activated a release whose push had no end");
             self.roll_out_alone(app.clone(), number);
         }
         let releases = self.records.releases(app, 50).await.or_internal()?;
-        for stored in releases.iter().filter(|stored| stored.release.state == ReleaseState::Prepared) {
+        let left = releases.iter().map(|stored| &stored.release).filter(|release| release.state == ReleaseState::Prepared);
+        for release in left.filter(|release| is_open(&release.commit)) {
             let mut change = self.records.change().await.or_internal()?;
             let reason = Some("the push ended before its ref moved");
-            change.set_release_state(app, stored.release.number, ReleaseState::Aborted, reason).await.or_internal()?;
+            change.set_release_state(app, release.number, ReleaseState::Aborted, reason).await.or_internal()?;
             change.commit().await.or_internal()?;
         }
         self.settled.notify_waiters();

@@ -3,10 +3,10 @@
 //! Says early what would else come out late and darkly: a build that misses a submodule, or that reads a pointer in place of a
 //! model. Decides by the survey alone and must never read a file's content, but for the two that say what is left out.
 
-use model::{AppRef, Code, Trouble, say};
+use model::{AppRef, Code, Survey, Trouble, say};
 
 use crate::say::Say;
-use crate::source::{Source, Survey};
+use crate::source::Source;
 
 /// Paths that are named in a warning.
 const NAMED: usize = 3;

@@ -87,7 +87,9 @@ impl Manager {
         self.queue.forget(&build.id);
         if self.records.env(&push.app).await.or_internal()?.is_none() {
             // Its records are gone with it; what failed on the way failed for this.
-            return Err(Trouble::new(Code::UnknownApp, format!("{} was destroyed during this push", push.app)).next("slipway apps"));
+            return Err(Trouble::new(Code::UnknownApp, format!("{} was destroyed during this push", push.app))
+                .why("Its source, its builds and its releases went with it. Nothing of this push is left.")
+                .next("slipway events   # who did it"));
         }
         build.ended = Some(Utc::now());
         match &result {
@@ -284,7 +286,7 @@ impl Manager {
             let most = |of: fn(&model::Capacity) -> u32| hosts.iter().map(|host| of(&host.capacity)).max().unwrap_or(0);
             return Err(Trouble::new(Code::NoCapacity, format!("no host can ever take `{name}` of {}", push.app))
                 .why(format!(
-                    "It asks for {} MiB of memory and {} cores. The largest host has {} MiB and {} cores to give.",
+                    "It asks for {} MiB of memory and {} cores. The largest host promises {} MiB and {} cores in all.",
                     wanted.memory_mb,
                     f64::from(wanted.cpu_millis) / 1000.0,
                     most(|capacity| capacity.memory_mb),

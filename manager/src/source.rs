@@ -1,6 +1,7 @@
 //! `Source`: the files of one commit, for whoever keeps repositories to provide and whoever builds to read.
 
 use async_trait::async_trait;
+use model::Survey;
 use tokio::io::AsyncRead;
 
 /// What a name in a folder is.
@@ -21,21 +22,6 @@ pub struct Entry {
     pub name: String,
     /// What it is.
     pub kind: EntryKind,
-}
-
-/// What a tree holds, as far as it matters before it is built.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Survey {
-    /// Files and links.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// A few of the largest files with their sizes, largest first.
-    pub largest: Vec<(String, u64)>,
-    /// Paths of submodules, as many as are worth naming: their files are not part of a push.
-    pub submodules: Vec<String>,
-    /// Paths of git-lfs pointers, as many as are worth naming: the contents behind them are not part of a push.
-    pub lfs_pointers: Vec<String>,
 }
 
 /// A tar of a tree, as it streams.

@@ -24,6 +24,7 @@ pub mod release;
 pub mod resources;
 pub mod route;
 pub mod say;
+pub mod survey;
 pub mod trouble;
 
 pub use app_env::{AppEnv, AppPath, AppRef};
@@ -43,6 +44,7 @@ pub use name::{AppName, EnvName, HostName, ProcessName, TeamName, TemplateName, 
 pub use release::{Release, ReleaseNumber, ReleaseState};
 pub use resources::Resources;
 pub use route::{Route, RouteState};
+pub use survey::Survey;
 pub use trouble::Trouble;
 
 /// An instant in UTC, as stored and sent.

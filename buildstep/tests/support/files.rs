@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use async_trait::async_trait;
-use manager::source::{Entry, EntryKind, Source, Survey, TarStream};
-use model::{Digest, Manifest};
+use manager::source::{Entry, EntryKind, Source, TarStream};
+use model::{Digest, Manifest, Survey};
 
 /// Files of a source by path; the flag tells executables.
 #[derive(Clone, Default)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use gitreceive::{BranchName, Desk, Identity, Lines, Opened, Push, RefsNow, RepoPath, Rollout, Service, UserKey, VerbCall, Verdict};
+use gitreceive::{BranchName, Desk, Identity, Lines, Open, Opened, Push, RefsNow, RepoPath, Rollout, Service, UserKey, VerbCall, Verdict};
 use model::{AppEnv, Code, TenantName, Trouble, UserName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
@@ -19,6 +19,7 @@ pub struct TestDesk {
     pub pre: Mutex<Pre>,
     pub post: Mutex<Post>,
     pub unsettled: Mutex<Vec<AppEnv>>,
+    pub settled: Mutex<Vec<Open>>,
     pub seen: watch::Sender<Vec<String>>,
 }
 
@@ -40,6 +41,7 @@ impl Default for TestDesk {
                 })
             })),
             unsettled: Mutex::default(),
+            settled: Mutex::default(),
             seen: watch::channel(Vec::new()).0,
         }
     }
@@ -105,9 +107,10 @@ impl Desk for TestDesk {
         act(push, said).await
     }
 
-    async fn settle(&self, app: &AppEnv, refs: RefsNow) {
+    async fn settle(&self, app: &AppEnv, open: Open, refs: RefsNow) {
         let main = BranchName::new("main").expect("a branch");
         let at = refs.branch(&main).expect("the refs").map_or("nothing".into(), |id| id.to_string());
+        self.settled.lock().expect("the desk").push(open);
         self.note(format!("settle {app} {at}"));
     }
 

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 use std::sync::Arc;
 
-use gitreceive::{Rollout, Verdict};
+use gitreceive::{CommitId, Open, Rollout, Verdict};
 use tokio::sync::Notify;
 
 use crate::harness::{House, noise, ok, run};
@@ -40,6 +40,11 @@ fn lines_arrive_one_by_one_and_the_ref_moves_in_between() {
     assert_eq!(house.branch("acme/shop/dev", "main"), Some(house.head(&at)));
     let head = house.head(&at);
     house.wait("settle after the push", |seen| seen.last().is_some_and(|last| *last == format!("settle acme/shop/dev {head}")));
+    assert_eq!(
+        *house.desk.settled.lock().expect("the desk"),
+        [Open::Of(CommitId::new(&head))],
+        "a push settles its own release and no other"
+    );
     assert_eq!(house.desk.noted()[..2], ["pre acme/shop/dev main", "post acme/shop/dev"]);
 }
 

@@ -1,6 +1,6 @@
 //! Pushes that are refused: nothing moves, nothing stays, and the pusher reads why.
 
-use gitreceive::Verdict;
+use gitreceive::{Open, Verdict};
 use model::{Code, Trouble};
 
 use crate::harness::{House, noise, ok, run};
@@ -42,6 +42,7 @@ fn a_pack_over_the_limit_says_so() {
     assert_eq!(house.branch("acme/shop/dev", "main"), None);
     house.wait("settle", |seen| seen.iter().any(|line| line == "settle acme/shop/dev nothing"));
     assert_eq!(house.objects(), []);
+    assert_eq!(*house.desk.settled.lock().expect("the desk"), [Open::Of(None)], "it never came to a commit");
     assert!(!house.desk.noted().iter().any(|line| line.starts_with("pre")), "the desk was asked about half a pack");
 }
 

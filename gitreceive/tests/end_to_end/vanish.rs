@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gitreceive::{Rollout, UserKey, Verdict};
+use gitreceive::{Open, Rollout, UserKey, Verdict};
 use tokio::sync::Notify;
 
 use crate::desk::TestDesk;
@@ -165,11 +165,13 @@ fn after_a_kill_in_the_build_the_old_ref_stands_and_is_settled() {
 
     let (dir, desk) = house.take();
     desk.seen.send_modify(Vec::clear);
+    desk.settled.lock().expect("the desk").clear();
     desk.unsettled.lock().expect("the desk").push("acme/other/prod".parse().expect("a path"));
     let house = House::over(dir, desk, |_| {});
     house.wait("both to be settled", |seen| {
         seen.iter().any(|l| *l == format!("settle acme/shop/dev {old}")) && seen.iter().any(|l| l == "settle acme/other/prod nothing")
     });
+    assert_eq!(*house.desk.settled.lock().expect("the desk"), [Open::Earlier, Open::Earlier]);
     assert_eq!(house.branch("acme/shop/dev", "main"), Some(old));
     assert_eq!(std::fs::read_dir(house.dir.path().join("run/pushes")).expect("the notes").count(), 0);
     house.objects();

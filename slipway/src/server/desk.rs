@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gitreceive::{BranchName, Desk, Identity, Lines, Opened, Push, RefsNow, RepoPath, Rollout, UserKey, VerbCall, Verdict};
+use gitreceive::{BranchName, Desk, Identity, Lines, Open, Opened, Push, RefsNow, RepoPath, Rollout, UserKey, VerbCall, Verdict};
 use manager::{Manager, Say};
 use model::{AppEnv, AppPath, Trouble};
 
@@ -94,8 +94,8 @@ impl Desk for ManagerDesk {
         }
     }
 
-    async fn settle(&self, app: &AppEnv, refs: RefsNow) {
-        if let Err(trouble) = self.settle_by(app, refs).await {
+    async fn settle(&self, app: &AppEnv, open: Open, refs: RefsNow) {
+        if let Err(trouble) = self.settle_by(app, open, refs).await {
             tracing::error!(%app, %trouble, "could not settle a push; it is tried again at the next start");
         }
     }
@@ -110,13 +110,18 @@ impl Desk for ManagerDesk {
 }
 
 impl ManagerDesk {
-    async fn settle_by(&self, app: &AppEnv, refs: RefsNow) -> Result<(), Trouble> {
+    async fn settle_by(&self, app: &AppEnv, open: Open, refs: RefsNow) -> Result<(), Trouble> {
+        let ended = match open {
+            Open::Earlier => None,
+            Open::Of(Some(commit)) => Some(commit),
+            Open::Of(None) => return Ok(()),
+        };
         let env = self.manager.records().env(app).await.map_err(|error| manager::internal(&error))?;
         let branch = env.and_then(|env| env.deploy_branch).and_then(|branch| BranchName::new(&branch));
         let tip = match branch {
             Some(branch) => refs.branch(&branch).map_err(|error| manager::internal(&error))?,
             None => None,
         };
-        self.manager.settle(app, tip.as_ref().map(|commit| commit.as_str())).await
+        self.manager.settle(app, ended.as_ref().map(|commit| commit.as_str()), tip.as_ref().map(|commit| commit.as_str())).await
     }
 }

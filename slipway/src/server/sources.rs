@@ -4,7 +4,8 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use gitreceive::FileRead;
-use manager::source::{Entry, EntryKind, Source, Survey, TarStream};
+use manager::source::{Entry, EntryKind, Source, TarStream};
+use model::Survey;
 
 /// Largest file that is read to decide anything.
 const MAX_READ: u64 = 1 << 20;
@@ -36,9 +37,7 @@ impl Source for Commit {
     }
 
     fn survey(&self, folder: &str) -> Option<Survey> {
-        let survey = logged(self.0.survey(Path::new(folder))).flatten()?;
-        let gitreceive::Survey { files, bytes, largest, submodules, lfs_pointers } = survey;
-        Some(Survey { files, bytes, largest, submodules, lfs_pointers })
+        logged(self.0.survey(Path::new(folder))).flatten()
     }
 
     async fn tar(&self) -> std::io::Result<TarStream> {

@@ -13,9 +13,9 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use manager::builder::{Builder, Job, Prepared, Slug};
 use manager::push::Push;
-use manager::source::{Entry, Source, Survey, TarStream};
+use manager::source::{Entry, Source, TarStream};
 use manager::{Identity, Manager, Placement, Say, Settings};
-use model::{AppEnv, Digest, ImageRef, InstanceId, InstanceState, InstanceStatus, ProcessName, ReleaseNumber, Trouble};
+use model::{AppEnv, Digest, ImageRef, InstanceId, InstanceState, InstanceStatus, ProcessName, ReleaseNumber, Survey, Trouble};
 use store::live::{Area, Embedded};
 use store::postgres::Postgres;
 use store::records::{Member, Role, TokenKind};
@@ -228,9 +228,16 @@ impl Platform {
 
     /// Pushes as a user; waits until the release is live.
     pub async fn push(&self, user: &str, app: &AppEnv, commit: &str, subject: &str) -> Result<ReleaseNumber, Trouble> {
+        let number = self.prepare(user, app, commit, subject).await?;
         let who = self.identity(user).await;
+        self.manager.activate(&who, app, commit, Arc::new(manager::say::Nobody)).await?;
+        Ok(number)
+    }
+
+    /// Pushes as a user, up to where the ref would move.
+    pub async fn prepare(&self, user: &str, app: &AppEnv, commit: &str, subject: &str) -> Result<ReleaseNumber, Trouble> {
         let push = Push {
-            who: who.clone(),
+            who: self.identity(user).await,
             app: app.clone(),
             branch: "main".into(),
             commit: commit.into(),
@@ -238,9 +245,7 @@ impl Platform {
             source: Arc::new(Files),
             is_current: Arc::new(|| true),
         };
-        let number = self.manager.push(push, Arc::new(manager::say::Nobody)).await?;
-        self.manager.activate(&who, app, commit, Arc::new(manager::say::Nobody)).await?;
-        Ok(number)
+        self.manager.push(push, Arc::new(manager::say::Nobody)).await
     }
 
     pub fn router(&self) -> Router {
