@@ -28,6 +28,7 @@ pub mod rollout;
 pub mod say;
 pub mod scale;
 pub mod source;
+pub mod tokens;
 
 use std::path::PathBuf;
 use std::sync::Arc;
