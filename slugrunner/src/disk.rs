@@ -85,10 +85,15 @@ impl Rounds {
         let before = self.seen.get(&target.container).map_or(0, |seen| seen.bytes);
         let soonest = now + (took * HURRIED).clamp(HURRIED_LEAST, REST_MOST);
         let rested = now + (took * REST).clamp(REST_LEAST, REST_MOST);
+        let over = over(usage, target.allowed);
         let grows = usage.bytes.saturating_sub(before) >= target.allowed / GROWTH;
-        let seen = Seen { bytes: usage.bytes, next: if grows { soonest } else { rested }, soonest };
+        let seen = match over {
+            // It is told once; its end is the loop's.
+            Some(_) => Seen { bytes: usage.bytes, next: rested, soonest: rested },
+            None => Seen { bytes: usage.bytes, next: if grows { soonest } else { rested }, soonest },
+        };
         self.seen.insert(target.container.clone(), seen);
-        over(usage, target.allowed)
+        over
     }
 }
 
@@ -129,6 +134,9 @@ mod tests {
         assert_eq!(rounds.measured(&target("a"), bytes(2 * GB), MS, at(0)), None);
         let told = rounds.measured(&target("b"), bytes(2 * GB + 100_000_000), MS, at(0));
         assert_eq!(told.as_deref(), Some("it wrote 2.1 GB to its own disk; 2.0 GB are allowed"));
+        rounds.free(100 * GB);
+        rounds.free(90 * GB);
+        assert_eq!(rounds.due(&[target("a"), target("b")], at(30)), [target("a")], "it was told already");
         let many = rounds.measured(&target("c"), Usage { files: FILES + 1, ..bytes(5) }, MS, at(0));
         assert!(many.expect("too many files").contains("1000000 files"));
         assert!(rounds.measured(&target("d"), Usage { too_deep: true, ..bytes(5) }, MS, at(0)).is_some());

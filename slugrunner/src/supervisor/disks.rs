@@ -17,7 +17,7 @@ use crate::runtime::{ContainerId, Runtime, RuntimeError};
 const TICK: Duration = Duration::from_secs(1);
 /// A round is followed by a pause of so many times what it cost: a tenth of one core is the most that all of it takes.
 const PAUSE: u32 = 9;
-/// And by no longer one.
+/// And by no longer one: a writer is to be found, whatever the others cost.
 const PAUSE_MOST: Duration = Duration::from_secs(30);
 
 /// Where the files of a container lie.
@@ -77,7 +77,12 @@ impl Watcher {
                     continue;
                 };
                 let (stop, enough) = (self.stop.clone(), Usage { bytes: target.allowed, files: FILES, too_deep: false });
-                let measuring = tokio::task::spawn_blocking(move || measure::measure(&place.layer, place.pid, enough, &stop));
+                let pid = place.pid;
+                let measuring = tokio::task::spawn_blocking(move || measure::measure(&place.layer, pid, enough, &stop));
+                if pid.is_none() {
+                    // It had not started yet: what it holds open is looked for the next time.
+                    places.remove(&target.container);
+                }
                 let (usage, took) = match measuring.await {
                     Ok(Ok(measured)) => measured,
                     Ok(Err(error)) => {
