@@ -126,7 +126,7 @@ impl Run<'_> {
             return result;
         }
         let (build, sandbox, cache) = (self.id.clone(), self.sandbox, self.cache);
-        let (limits, trouble) = (self.limits.clone(), result.as_ref().err().cloned());
+        let (limits, trouble) = (*self.limits, result.as_ref().err().cloned());
         let removing = self.removals.spawn(async move {
             match guard.remove().await {
                 Ok(()) => sandbox.give_back(),
