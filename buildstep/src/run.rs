@@ -306,7 +306,8 @@ impl Run<'_> {
             .truncate(true)
             .open(spool)
             .map_err(|error| user_errors::io(self.id.as_str(), error))?;
-        let tar = SyncIoBridge::new(StreamReader::new(self.engine.download(container, "/app")));
+        let tar = self.engine.download(container, "/app").await.map_err(|error| user_errors::engine(self.id.as_str(), &error))?;
+        let tar = SyncIoBridge::new(StreamReader::new(tar));
         let limit = self.limits.slug;
         let reading = tokio::task::spawn_blocking(move || Content::read(tar, file, limit));
         let read = reading.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()));

@@ -100,9 +100,18 @@ impl Unit {
         self.enter(InstanceState::Pulling, now, cause);
     }
 
-    /// What was wrong last stays visible until it is healthy again.
+    /// What was wrong last stays visible until it is healthy again; but an engine that goes on with it answers.
     fn last_cause(&self) -> Option<Cause> {
-        Some(Cause { reason: self.status.reason.clone()?, code: self.status.code? })
+        let code = self.status.code.filter(|code| *code != Code::EngineDown)?;
+        Some(Cause { reason: self.status.reason.clone()?, code })
+    }
+
+    /// Its engine is away, so that nobody can say whether its container runs.
+    pub(crate) fn lacks_engine(&mut self, now: Time) {
+        if self.phase.is_none() && !self.busy {
+            let reason = "the container engine of its host does not answer".to_owned();
+            self.enter(InstanceState::Crashed, now, Some(Cause { code: Code::EngineDown, reason }));
+        }
     }
 
     /// Its container runs.

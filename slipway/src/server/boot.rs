@@ -34,7 +34,7 @@ async fn boot(path: Option<&Path>, templates: &[String]) -> Result<()> {
         bail!("the server does not run on this machine (or you may not reach {})", config.control_socket().display());
     }
     let login = parts::login(&config).context("could not read the registry's secret; are you root?")?;
-    let builder = parts::builder(&config, config.registry.listen, &login).await?;
+    let builder = parts::builder(&config, config.registry.listen, &login)?;
     let begun = Instant::now();
     let progress = |line: &str| println!("{}", say::detail(line));
     if templates.is_empty() {
