@@ -23,6 +23,7 @@ pub mod ps;
 pub mod push;
 mod queue;
 pub mod releases;
+pub mod remote;
 pub mod retention;
 pub mod rollout;
 pub mod say;
