@@ -16,6 +16,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Requests held per route over all workers, while its app is paused or starting.
     pub max_held: u32,
+    /// Where the pages are that explain each code, by its name behind this; empty: nowhere.
+    pub errors: String,
     /// How long to wait for what.
     pub times: Times,
 }
@@ -28,6 +30,7 @@ impl Default for Config {
             trusted: Vec::new(),
             max_connections: 20_000,
             max_held: 1000,
+            errors: String::new(),
             times: Times::default(),
         }
     }

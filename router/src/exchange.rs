@@ -25,6 +25,7 @@ use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
 use crate::answer::{Answer, BadAnswer};
 use crate::call::{Call, CallFault};
 use crate::client::Client;
+use crate::form::Form;
 use crate::forward::{self, Origin};
 use crate::gate::{self, Verdict};
 use crate::pages::Refusal;
@@ -73,7 +74,7 @@ pub(crate) async fn exchange(worker: Rc<Worker>, client: Rc<Client>, request: Re
             record.status = answer.status.as_u16();
             switch(&client, answer, call, record)
         }
-        Err(refusal) => page(&client, refusal, record),
+        Err(refusal) => page(&worker, &client, refusal, Form::wanted(&parts.headers), record),
     })
 }
 
@@ -82,8 +83,8 @@ enum Outcome {
     Tunnel(Answer, Call),
 }
 
-fn page(client: &Client, refusal: Refusal, mut record: Record) -> Response<Reply> {
-    let response = refusal.response(record.id.as_str());
+fn page(worker: &Worker, client: &Client, refusal: Refusal, form: Form, mut record: Record) -> Response<Reply> {
+    let response = refusal.response(form, record.id.as_str(), &worker.shared.config.errors);
     if matches!(refusal, Refusal::Fault(_) | Refusal::SlowBody) {
         client.unread.set(true);
     }

@@ -81,6 +81,8 @@ impl Guard {
         let mut passed = 0;
         if let Reading::Head(end) = &mut self.reading {
             let len = match end.find(bytes) {
+                // Such a client waits for our answer to its hello, and its hello never becomes a head.
+                Err(_) | Ok(None) if strict::is_tls(bytes) => return Pass::Refuse(Fault::Tls),
                 Err(fault) => return Pass::Refuse(fault),
                 Ok(None) => return Pass::More,
                 Ok(Some(len)) => len,

@@ -22,6 +22,7 @@ mod config;
 mod drain;
 mod exchange;
 mod follow;
+mod form;
 mod forward;
 mod frames;
 mod front;

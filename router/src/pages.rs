@@ -1,13 +1,14 @@
 //! What a visitor reads when no app answers: one page per cause, each with its stable code.
 //!
 //! Owns all words of the router towards visitors and the choice of status and code. Must never show anything of the inside:
-//! no addresses, no instance, no error of ours.
+//! no addresses but that of the code's page, no instance, no error of ours.
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use model::Code;
 
+use crate::form::Form;
 use crate::strict::Fault;
 
 /// The header that carries the code. Apps can not set it.
@@ -123,13 +124,19 @@ impl Refusal {
         (heading, text.to_owned())
     }
 
-    /// The page as a response; `id` lets the owner find the request in the log.
-    pub fn response(self, id: &str) -> Response<Bytes> {
-        let body = Bytes::from(self.html(id));
-        let mut response = Response::new(body);
+    /// The page as a response; `id` lets the owner find the request in the log. What each code means is told behind `errors`.
+    pub fn response(self, form: Form, id: &str, errors: &str) -> Response<Bytes> {
+        let about = if errors.is_empty() { String::new() } else { format!("{errors}{}", self.code()) };
+        let (kind, body) = match form {
+            Form::Html => ("text/html; charset=utf-8", self.html(id, &about)),
+            Form::Problem => ("application/problem+json", self.problem(id, &about)),
+            Form::Text => ("text/plain; charset=utf-8", self.text(id, &about)),
+        };
+        let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(header::VARY, HeaderValue::from_static("accept"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(HeaderName::from_static(ERROR_HEADER), HeaderValue::from_static(self.code().as_str()));
         if let Some(seconds) = self.retry_after() {
@@ -144,9 +151,24 @@ impl Refusal {
         response
     }
 
-    fn html(self, id: &str) -> String {
+    fn problem(self, id: &str, about: &str) -> String {
+        let (title, detail) = self.words();
+        let kind = if about.is_empty() { "about:blank" } else { about };
+        let (status, code) = (self.status().as_u16(), self.code());
+        serde_json::json!({ "type": kind, "title": title, "status": status, "detail": detail, "code": code, "request": id }).to_string()
+    }
+
+    fn text(self, id: &str, about: &str) -> String {
         let (heading, text) = self.words();
         let (status, code) = (self.status().as_u16(), self.code());
+        let about = if about.is_empty() { String::new() } else { format!("{about}\n") };
+        format!("{status} {heading} [{code}]\n{text}\nrequest {id}\n{about}")
+    }
+
+    fn html(self, id: &str, about: &str) -> String {
+        let (heading, text) = self.words();
+        let (status, code) = (self.status().as_u16(), self.code());
+        let code = if about.is_empty() { code.to_string() } else { format!("<a href=\"{about}\">{code}</a>") };
         let refresh = if matches!(self, Self::NoInstance | Self::Paused) { "<meta http-equiv=\"refresh\" content=\"5\">\n" } else { "" };
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -164,16 +186,23 @@ mod tests {
 
     #[test]
     fn a_page_says_what_and_which_and_closes_what_can_not_go_on() {
-        let page = Refusal::UnknownHost.response("abc");
+        let response = |refusal: Refusal| refusal.response(Form::Html, "abc", "http://paas.localhost/errors/");
+        let page = response(Refusal::UnknownHost);
         assert_eq!((page.status().as_u16(), page.headers()[ERROR_HEADER].as_bytes()), (404, &b"SW-H404"[..]));
         let text = String::from_utf8_lossy(page.body()).into_owned();
-        assert!(text.contains("No app has this host name") && text.contains("SW-H404") && text.contains("request abc"), "{text}");
+        assert!(
+            text.contains("No app has this host name")
+                && text.contains("href=\"http://paas.localhost/errors/SW-H404\"")
+                && text.contains("request abc"),
+            "{text}"
+        );
         assert!(!page.headers().contains_key(header::CONNECTION));
-        let page = Refusal::Fault(Fault::TwoLengths).response("abc");
+        let page = response(Refusal::Fault(Fault::TwoLengths));
         assert_eq!((page.status().as_u16(), page.headers()[header::CONNECTION].as_bytes()), (400, &b"close"[..]));
-        assert_eq!(Refusal::Full.response("abc").headers()[header::RETRY_AFTER].as_bytes(), b"5");
+        assert_eq!(response(Refusal::Full).headers()[header::RETRY_AFTER].as_bytes(), b"5");
         for (refusal, status, code) in [
             (Refusal::Fault(Fault::Slow), 408, "SW-H408"),
+            (Refusal::Fault(Fault::Tls), 400, "SW-H400"),
             (Refusal::Fault(Fault::TargetLength), 414, "SW-H431"),
             (Refusal::Fault(Fault::HeadLength), 431, "SW-H431"),
             (Refusal::Unreachable, 502, "SW-H502"),
@@ -182,5 +211,28 @@ mod tests {
         ] {
             assert_eq!((refusal.status().as_u16(), refusal.code().as_str()), (status, code));
         }
+    }
+
+    #[test]
+    fn each_form_has_the_code_and_where_it_is_explained() {
+        let body = |form, errors| String::from_utf8_lossy(Refusal::NoInstance.response(form, "abc", errors).body()).into_owned();
+        let problem: serde_json::Value = serde_json::from_str(&body(Form::Problem, "http://paas.localhost/errors/")).expect("JSON");
+        assert_eq!(
+            problem,
+            serde_json::json!({
+                "type": "http://paas.localhost/errors/SW-H503",
+                "title": "App starting",
+                "status": 503,
+                "detail": "This app has no instance that is ready. It may be starting; please try again in a few seconds.",
+                "code": "SW-H503",
+                "request": "abc",
+            })
+        );
+        assert!(body(Form::Problem, "").contains("about:blank"));
+        assert_eq!(
+            body(Form::Text, "http://paas.localhost/errors/"),
+            "503 App starting [SW-H503]\nThis app has no instance that is ready. It may be starting; please try again in a few seconds.\n\
+             request abc\nhttp://paas.localhost/errors/SW-H503\n"
+        );
     }
 }

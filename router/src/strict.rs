@@ -69,6 +69,9 @@ pub enum Fault {
     /// The head did not arrive in time.
     #[error("the request did not arrive in time")]
     Slow,
+    /// The client speaks TLS.
+    #[error("this port serves http, and the client began with https; ask http:// here")]
+    Tls,
 }
 
 impl Fault {
@@ -154,6 +157,11 @@ impl HeadEnd {
         // 32 bytes leave room for the method and the version beside the target.
         if self.line == self.blank && end > self.blank + MAX_TARGET + 32 { Err(Fault::TargetLength) } else { Ok(()) }
     }
+}
+
+/// Whether bytes that are not a head begin a handshake of TLS: a record's type, and the first half of its version.
+pub fn is_tls(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x16, 0x03])
 }
 
 /// Judges a whole head, its empty line included.

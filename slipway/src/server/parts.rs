@@ -124,6 +124,7 @@ pub fn router(config: &Config) -> Result<router::Router> {
         listen: vec![config.router.listen],
         workers: Some(config.router.workers).filter(|workers| *workers > 0),
         trusted: config.router.trusted.clone(),
+        errors: format!("{}/errors/", config.dashboard()),
         ..router::Config::default()
     };
     let path = config.data("access.log");
