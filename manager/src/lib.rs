@@ -29,6 +29,7 @@ pub mod rollout;
 pub mod say;
 pub mod scale;
 pub mod source;
+mod telling;
 
 use std::path::PathBuf;
 use std::sync::Arc;
