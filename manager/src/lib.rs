@@ -30,6 +30,7 @@ pub mod say;
 pub mod scale;
 pub mod source;
 mod telling;
+pub mod tokens;
 
 use std::path::PathBuf;
 use std::sync::Arc;

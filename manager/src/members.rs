@@ -59,22 +59,74 @@ impl Manager {
             return Err(Trouble::new(Code::NotFound, format!("{} has no team `{}`", member.tenant, member.team))
                 .next(format!("slipway teams:create {} {}", member.tenant, member.team)));
         }
-        let members = self.records.members(&member.tenant).await.or_internal()?;
-        let owns = |other: &&Member| other.role == Role::Owner;
-        let is_other = |other: &&Member| (&other.user, &other.team) != (&member.user, &member.team);
-        if member.role != Role::Owner
-            && members.iter().any(|other| owns(&other))
-            && !members.iter().filter(is_other).any(|other| owns(&other))
-        {
-            return Err(Trouble::new(Code::InUse, format!("{} is the last owner of {}", member.user, member.tenant))
-                .why("Without an owner nobody in the tenant could add members or give rights any more.")
-                .next(format!("slipway members:set {} {} <another user> owner", member.tenant, member.team)));
+        if member.role != Role::Owner {
+            let members = self.records.members(&member.tenant).await.or_internal()?;
+            keeps_an_owner(&member.tenant, &members, |other| (&other.user, &other.team) != (&member.user, &member.team))?;
         }
         let mut change = self.records.change().await.or_internal()?;
         change.set_member(member).await.or_internal()?;
         let detail = json!({ "user": member.user, "role": member.role });
         self.record(&mut change, who, Verb::MembersSet, Some(&member.tenant), format!("{}/{}", member.tenant, member.team), detail).await?;
         change.commit().await.or_internal()
+    }
+
+    /// Takes a user out of a team.
+    pub async fn remove_member(&self, who: &Identity, tenant: &TenantName, team: &TeamName, user: &UserName) -> Result<(), Trouble> {
+        self.tenant(who, Verb::MembersRemove, tenant).await?;
+        let members = self.records.members(tenant).await.or_internal()?;
+        keeps_an_owner(tenant, &members, |other| (&other.user, &other.team) != (user, team))?;
+        let mut change = self.records.change().await.or_internal()?;
+        if !change.remove_member(tenant, team, user).await.or_internal()? {
+            return Err(Trouble::new(Code::NotFound, format!("{user} is not in team `{team}` of {tenant}"))
+                .next(format!("slipway members:list {tenant}")));
+        }
+        self.record(&mut change, who, Verb::MembersRemove, Some(tenant), format!("{tenant}/{team}"), json!({ "user": user })).await?;
+        change.commit().await.or_internal()
+    }
+
+    /// Removes a team that no app belongs to, and who is in it.
+    pub async fn remove_team(&self, who: &Identity, tenant: &TenantName, team: &TeamName) -> Result<(), Trouble> {
+        self.tenant(who, Verb::TeamsRemove, tenant).await?;
+        if !self.records.teams(tenant).await.or_internal()?.iter().any(|found| found.name == *team) {
+            return Err(
+                Trouble::new(Code::NotFound, format!("{tenant} has no team `{team}`")).next(format!("slipway members:list {tenant}"))
+            );
+        }
+        self.without_apps(tenant, Some(team)).await?;
+        let members = self.records.members(tenant).await.or_internal()?;
+        keeps_an_owner(tenant, &members, |other| other.team != *team)?;
+        let mut change = self.records.change().await.or_internal()?;
+        change.remove_team(tenant, team).await.or_internal()?;
+        self.record(&mut change, who, Verb::TeamsRemove, Some(tenant), format!("{tenant}/{team}"), json!({})).await?;
+        change.commit().await.or_internal()
+    }
+
+    /// Destroys a tenant that has no app, with its teams. Its events stay.
+    pub async fn destroy_tenant(&self, who: &Identity, tenant: &TenantName) -> Result<(), Trouble> {
+        // A tenant is no secret to whoever may do this, and nobody else may: no need to hide it.
+        self.allow(who, Verb::TenantsDestroy, &Object::Platform).await?;
+        if self.records.tenant(tenant).await.or_internal()?.is_none() {
+            return Err(unknown_tenant(tenant));
+        }
+        self.without_apps(tenant, None).await?;
+        let mut change = self.records.change().await.or_internal()?;
+        change.remove_tenant(tenant).await.or_internal()?;
+        self.record(&mut change, who, Verb::TenantsDestroy, Some(tenant), format!("tenant {tenant}"), json!({})).await?;
+        change.commit().await.or_internal()
+    }
+
+    /// Refuses while apps are left in a tenant, or in one team of it.
+    async fn without_apps(&self, tenant: &TenantName, team: Option<&TeamName>) -> Result<(), Trouble> {
+        let apps = self.records.apps(tenant).await.or_internal()?;
+        let left: Vec<_> = apps.iter().filter(|app| team.is_none_or(|team| app.team == *team)).collect();
+        let Some(first) = left.first() else { return Ok(()) };
+        let what = team.map_or_else(|| format!("tenant {tenant}"), |team| format!("team `{team}` of {tenant}"));
+        let names: Vec<String> = left.iter().take(5).map(|app| app.app.to_string()).collect();
+        let more = left.len().saturating_sub(names.len());
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        Err(Trouble::new(Code::InUse, format!("{what} has apps"))
+            .why(format!("{}{more} would be left without it. Nothing was changed.", names.join(", ")))
+            .next(format!("slipway apps:destroy {} --confirm {}", first.app, first.app)))
     }
 
     /// Whether pushes may make apps.
@@ -106,5 +158,18 @@ impl Manager {
         } else {
             Ok(who.tenants())
         }
+    }
+}
+
+/// Refuses what would leave a tenant that has an owner without one: `stays` says which members there would still be.
+pub(crate) fn keeps_an_owner(tenant: &TenantName, members: &[Member], stays: impl Fn(&Member) -> bool) -> Result<(), Trouble> {
+    let owners: Vec<&Member> = members.iter().filter(|member| member.role == Role::Owner).collect();
+    match owners.first() {
+        Some(last) if !owners.iter().any(|owner| stays(owner)) => {
+            Err(Trouble::new(Code::InUse, format!("{} is the last owner of {tenant}", last.user))
+                .why("Without an owner nobody in the tenant could add members or give rights any more.")
+                .next(format!("slipway members:set {tenant} {} <another user> owner", last.team)))
+        }
+        _ => Ok(()),
     }
 }

@@ -1,26 +1,16 @@
-//! Users, their keys, passwords and tokens.
+//! Users, their keys and passwords.
 
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
-use chrono::{Duration, Utc};
+use chrono::Utc;
 use model::{Actor, Code, Origin, Trouble, UserName};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use store::records::{SshKey, TokenKind, User};
 
 use crate::authorize::{Object, Verb};
 use crate::identity::Identity;
+use crate::members::keeps_an_owner;
+use crate::tokens::hash_of;
 use crate::{Manager, OrInternal, keys};
-
-/// Days that a browser stays signed in.
-const SESSION_DAYS: i64 = 14;
-/// Days that a client's token is good for.
-const TOKEN_DAYS: i64 = 365;
-/// What a token starts with, so that scanners recognise one that leaked.
-const TOKEN_PREFIX: &str = "slw_";
-
-fn hash_of(token: &str) -> Vec<u8> {
-    Sha256::digest(token.as_bytes()).to_vec()
-}
 
 /// The hash of a secret that nobody knows: checking against it costs what checking a real one does.
 fn nobodys_hash() -> &'static str {
@@ -47,13 +37,27 @@ impl Manager {
         change.commit().await.or_internal()
     }
 
+    /// Removes a user with its keys, tokens and memberships. What it did stays in the events, under its name.
+    pub async fn remove_user(&self, who: &Identity, name: &UserName) -> Result<(), Trouble> {
+        self.allow(who, Verb::UsersRemove, &Object::Platform).await?;
+        let user = self.known_user(name).await?;
+        for place in self.records.memberships(&user.name).await.or_internal()? {
+            let members = self.records.members(&place.tenant).await.or_internal()?;
+            keeps_an_owner(&place.tenant, &members, |member| member.user != *name)?;
+        }
+        let mut change = self.records.change().await.or_internal()?;
+        change.remove_user(name).await.or_internal()?;
+        self.record(&mut change, who, Verb::UsersRemove, None, format!("user {name}"), json!({ "super": user.is_super })).await?;
+        change.commit().await.or_internal()
+    }
+
     /// Every user.
     pub async fn users(&self, who: &Identity) -> Result<Vec<User>, Trouble> {
         self.allow(who, Verb::UsersList, &Object::Platform).await?;
         self.records.users().await.or_internal()
     }
 
-    async fn known_user(&self, name: &UserName) -> Result<User, Trouble> {
+    pub(crate) async fn known_user(&self, name: &UserName) -> Result<User, Trouble> {
         self.records
             .user(name)
             .await
@@ -115,13 +119,13 @@ impl Manager {
         self.identity_of(user, origin).await
     }
 
-    async fn identity_of(&self, user: User, origin: &str) -> Result<Identity, Trouble> {
+    pub(crate) async fn identity_of(&self, user: User, origin: &str) -> Result<Identity, Trouble> {
         let memberships = self.records.memberships(&user.name).await.or_internal()?;
         Ok(Identity { actor: Actor::User(user.name), origin: Origin(origin.into()), is_super: user.is_super, memberships })
     }
 
-    /// Sets a password.
-    pub async fn set_password(&self, who: &Identity, user: &UserName, password: &str) -> Result<(), Trouble> {
+    /// Sets a password. Whoever was signed in with the old one no longer is, except in the browser that asks for it (`here`).
+    pub async fn set_password(&self, who: &Identity, user: &UserName, password: &str, here: Option<&str>) -> Result<(), Trouble> {
         self.allow(who, Verb::UsersPassword, &Object::User(user.clone())).await?;
         self.known_user(user).await?;
         if password.chars().count() < 10 || password.len() > 1_000 {
@@ -134,6 +138,7 @@ impl Manager {
             .map_err(|error| crate::internal(&std::io::Error::other(error.to_string())))?;
         let mut change = self.records.change().await.or_internal()?;
         change.set_password(user, &hash).await.or_internal()?;
+        change.end_sessions(user, here.map(hash_of).as_deref()).await.or_internal()?;
         self.record(&mut change, who, Verb::UsersPassword, None, format!("user {user}"), json!({})).await?;
         change.commit().await.or_internal()
     }
@@ -159,43 +164,5 @@ impl Manager {
             Some(user) if known && fits => self.issue(&user.name, kind, label).await,
             _ => Err(refused()),
         }
-    }
-
-    /// Makes a token for oneself.
-    pub async fn create_token(&self, who: &Identity, user: &UserName, label: &str) -> Result<String, Trouble> {
-        self.allow(who, Verb::TokensCreate, &Object::User(user.clone())).await?;
-        self.known_user(user).await?;
-        let mut change = self.records.change().await.or_internal()?;
-        self.record(&mut change, who, Verb::TokensCreate, None, format!("user {user}"), json!({ "label": label })).await?;
-        change.commit().await.or_internal()?;
-        self.issue(user, TokenKind::Api, label).await
-    }
-
-    async fn issue(&self, user: &UserName, kind: TokenKind, label: &str) -> Result<String, Trouble> {
-        let token = format!("{TOKEN_PREFIX}{}", store::random::secret());
-        let now = Utc::now();
-        let days = if kind == TokenKind::Session { SESSION_DAYS } else { TOKEN_DAYS };
-        let mut change = self.records.change().await.or_internal()?;
-        change.add_token(&hash_of(&token), user, kind, label, now, now + Duration::days(days)).await.or_internal()?;
-        change.commit().await.or_internal()?;
-        Ok(token)
-    }
-
-    /// Whose token this is.
-    pub async fn identify_token(&self, token: &str, origin: &str) -> Result<Option<Identity>, Trouble> {
-        if !token.starts_with(TOKEN_PREFIX) || token.len() > 100 {
-            return Ok(None);
-        }
-        match self.records.token_owner(&hash_of(token), Utc::now()).await.or_internal()? {
-            Some(user) => Ok(Some(self.identity_of(user, origin).await?)),
-            None => Ok(None),
-        }
-    }
-
-    /// Ends a token.
-    pub async fn sign_out(&self, token: &str) -> Result<(), Trouble> {
-        let mut change = self.records.change().await.or_internal()?;
-        change.remove_token(&hash_of(token)).await.or_internal()?;
-        change.commit().await.or_internal()
     }
 }

@@ -18,6 +18,7 @@ mod locks;
 mod people;
 mod releases;
 mod tenants;
+mod tokens;
 
 pub use apps::App;
 pub use builds::StoredSlug;
@@ -25,9 +26,10 @@ pub use envs::Env;
 pub use events::EventFilter;
 pub use hostnames::Taken;
 pub use locks::Lock;
-pub use people::{SshKey, TokenKind, User};
+pub use people::{SshKey, User};
 pub use releases::StoredRelease;
 pub use tenants::{Member, Role, Team, Tenant};
+pub use tokens::{TokenInfo, TokenKind};
 
 /// Why a record could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -89,6 +89,7 @@ pub(crate) fn router() -> Router<Arc<Web>> {
         .route("/account/keys", post(account::add_key))
         .route("/account/keys/remove", post(account::remove_key))
         .route("/account/tokens", post(account::create_token))
+        .route("/account/tokens/revoke", post(account::revoke_token))
         .route("/account/password", post(account::set_password))
         .route("/apps/{tenant}/{app}", get(app::redirect))
         .route("/apps/{tenant}/{app}/{env}", get(app::page))

@@ -35,7 +35,12 @@ fn need(method: &Method, path: &str) -> (Need, Option<Value>) {
         ("POST", "/api/v1/tenants") => (Super, Some(json!({ "name": "new", "team": "web", "owner": "ada" }))),
         ("POST", "/api/v1/users/{user}/password") => (Oneself, Some(json!({ "password": "a long enough one" }))),
         ("GET" | "POST" | "DELETE", "/api/v1/users/{user}/keys") => (Oneself, None),
+        ("DELETE", "/api/v1/users/{user}" | "/api/v1/tenants/{tenant}") => (Super, None),
+        ("GET" | "DELETE", "/api/v1/users/{user}/tokens") => (Oneself, None),
         ("POST", "/api/v1/users/{user}/tokens") => (Oneself, Some(json!({ "label": "ci" }))),
+        ("DELETE", "/api/v1/tenants/{tenant}/teams/{team}" | "/api/v1/tenants/{tenant}/teams/{team}/members/{user}") => {
+            (Tenant(Owner), None)
+        }
         ("PATCH", "/api/v1/tenants/{tenant}") => (Tenant(Owner), Some(json!({ "create_on_push": true }))),
         ("POST", "/api/v1/tenants/{tenant}/teams") => (Tenant(Owner), Some(json!({ "name": "new" }))),
         ("GET", "/api/v1/tenants/{tenant}/members") => (Tenant(Viewer), None),
@@ -65,6 +70,7 @@ fn filled(path: &str, app: &str, build: &str) -> String {
         Some("resolve") => "?path=shop",
         Some("diff") => "?from=v1&to=v1",
         Some("keys") => "?fingerprint=SHA256:x",
+        Some("tokens") => "?id=000000000000",
         Some("domains") => "?hostname=a.example",
         _ => "",
     };

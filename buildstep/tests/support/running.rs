@@ -83,6 +83,8 @@ impl Drop for Running {
 /// Runs docker; gives what it prints.
 pub fn docker(args: &[&str]) -> String {
     let output = Command::new("docker").args(args).output().expect("the docker client is installed");
-    assert!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    // What the engine says of a failed `exec` comes on standard output.
+    let said = [output.stderr.as_slice(), output.stdout.as_slice()].map(String::from_utf8_lossy).concat();
+    assert!(output.status.success(), "docker {args:?}: {said}");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

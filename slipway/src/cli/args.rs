@@ -80,6 +80,14 @@ pub enum Command {
         #[command(subcommand)]
         verb: Option<KeysVerb>,
     },
+    /// What you are signed in with: browsers and clients
+    Tokens {
+        /// Whose tokens (operators)
+        #[arg(short, long, global = true)]
+        user: Option<String>,
+        #[command(subcommand)]
+        verb: Option<TokensVerb>,
+    },
     /// Users (operators)
     Users {
         #[command(subcommand)]
@@ -219,6 +227,21 @@ pub enum KeysVerb {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum TokensVerb {
+    /// Make a token for a client; it is shown once
+    Create {
+        /// What it is for, so that its owner knows it again
+        #[arg(long, default_value = "cli")]
+        label: String,
+    },
+    /// End a token, at once
+    Revoke {
+        /// The token's id, as `tokens` shows it
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub enum UsersVerb {
     /// Make a user
     Create {
@@ -233,13 +256,10 @@ pub enum UsersVerb {
         /// Whose password
         name: String,
     },
-    /// Make an API token
-    Token {
-        /// Whose token
+    /// Remove a user with its keys, tokens and memberships
+    Remove {
+        /// The user's name
         name: String,
-        /// What it is for, so that its owner knows it again
-        #[arg(long, default_value = "cli")]
-        label: String,
     },
 }
 
@@ -255,6 +275,11 @@ pub enum TenantsVerb {
         /// The user who owns the first team
         #[arg(long, value_name = "USER")]
         owner: String,
+    },
+    /// Destroy a tenant that has no app
+    Destroy {
+        /// The tenant
+        name: String,
     },
     /// Whether a push to an unknown app makes it
     Policy {
@@ -273,6 +298,13 @@ pub enum TeamsVerb {
         /// The tenant
         tenant: String,
         /// The new team's name
+        team: String,
+    },
+    /// Remove a team that no app belongs to
+    Remove {
+        /// The tenant
+        tenant: String,
+        /// The team
         team: String,
     },
 }
@@ -295,6 +327,15 @@ pub enum MembersVerb {
         /// What they may do: each role may all that those before it may
         #[arg(value_parser = ["viewer", "deployer", "operator", "owner"])]
         role: String,
+    },
+    /// Take a user out of a team
+    Remove {
+        /// The tenant
+        tenant: String,
+        /// The team
+        team: String,
+        /// The user
+        user: String,
     },
 }
 

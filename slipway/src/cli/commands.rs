@@ -21,6 +21,7 @@ pub async fn run(context: &Context, cli: &Cli) -> Option<Result<(), CallError>> 
     let result = match &cli.command {
         Command::Whoami => people::whoami(context).await,
         Command::Keys { user, verb } => people::keys(context, user.as_deref(), verb.as_ref()).await,
+        Command::Tokens { user, verb } => people::tokens(context, user.as_deref(), verb.as_ref()).await,
         Command::Users { verb } => people::users(context, verb.as_ref()).await,
         Command::Tenants { verb } => people::tenants(context, verb.as_ref()).await,
         Command::Teams { verb } => people::teams(context, verb).await,

@@ -35,8 +35,9 @@ fn event(row: &PgRow) -> Result<Event, RecordsError> {
 impl Records {
     /// The newest events that fit.
     pub async fn events(&self, filter: &EventFilter, limit: u32) -> Result<Vec<Event>, RecordsError> {
+        // A tenant that takes the name of a destroyed one does not inherit its past.
         let rows = sqlx::query(
-            "SELECT * FROM events WHERE ($1::text IS NULL OR tenant = $1)
+            "SELECT * FROM events WHERE ($1::text IS NULL OR tenant = $1 AND at >= (SELECT created_at FROM tenants WHERE name = $1))
                AND ($2::text IS NULL OR object = $2 OR starts_with(object, $2 || '/')) ORDER BY seq DESC LIMIT $3",
         )
         .bind(filter.tenant.as_ref().map(TenantName::as_str))

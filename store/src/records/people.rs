@@ -1,4 +1,4 @@
-//! Users, their SSH keys, and their tokens.
+//! Users and their SSH keys.
 
 use model::{Time, UserName};
 use sqlx::Row;
@@ -34,25 +34,7 @@ pub struct SshKey {
     pub added_at: Time,
 }
 
-/// What a token is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenKind {
-    /// A browser.
-    Session,
-    /// A client.
-    Api,
-}
-
-impl TokenKind {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Session => "session",
-            Self::Api => "api",
-        }
-    }
-}
-
-fn user(row: &PgRow) -> Result<User, RecordsError> {
+pub(super) fn user(row: &PgRow) -> Result<User, RecordsError> {
     Ok(User {
         name: text(row, "name")?,
         password_hash: row.try_get("password_hash").map_err(at("password_hash"))?,
@@ -107,17 +89,6 @@ impl Records {
             .map_err(at("reading keys"))?;
         rows.iter().map(key).collect()
     }
-
-    /// Whose token this is, if it has not expired.
-    pub async fn token_owner(&self, hash: &[u8], now: Time) -> Result<Option<User>, RecordsError> {
-        let row = sqlx::query("SELECT u.* FROM tokens t JOIN users u ON u.name = t.user_name WHERE t.hash = $1 AND t.expires_at > $2")
-            .bind(hash)
-            .bind(now)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(at("reading a token"))?;
-        row.as_ref().map(user).transpose()
-    }
 }
 
 impl Change {
@@ -169,33 +140,13 @@ impl Change {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Stores a token by its hash, and drops the expired ones.
-    pub async fn add_token(
-        &mut self,
-        hash: &[u8],
-        user: &UserName,
-        kind: TokenKind,
-        label: &str,
-        now: Time,
-        expires: Time,
-    ) -> Result<(), RecordsError> {
-        sqlx::query("DELETE FROM tokens WHERE expires_at <= $1").bind(now).execute(&mut *self.tx).await.map_err(at("old tokens"))?;
-        sqlx::query("INSERT INTO tokens (hash, user_name, kind, label, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)")
-            .bind(hash)
-            .bind(user.as_str())
-            .bind(kind.as_str())
-            .bind(label)
-            .bind(now)
-            .bind(expires)
+    /// Removes a user with its keys, tokens and memberships; says whether it was there.
+    pub async fn remove_user(&mut self, name: &UserName) -> Result<bool, RecordsError> {
+        let done = sqlx::query("DELETE FROM users WHERE name = $1")
+            .bind(name.as_str())
             .execute(&mut *self.tx)
             .await
-            .map_err(at("adding a token"))?;
-        Ok(())
-    }
-
-    /// Ends a token.
-    pub async fn remove_token(&mut self, hash: &[u8]) -> Result<(), RecordsError> {
-        sqlx::query("DELETE FROM tokens WHERE hash = $1").bind(hash).execute(&mut *self.tx).await.map_err(at("removing a token"))?;
-        Ok(())
+            .map_err(at("removing a user"))?;
+        Ok(done.rows_affected() > 0)
     }
 }

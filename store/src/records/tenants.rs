@@ -177,4 +177,33 @@ impl Change {
         .map_err(at("setting a member"))?;
         Ok(())
     }
+
+    /// Takes a user out of a team; says whether it was in.
+    pub async fn remove_member(&mut self, tenant: &TenantName, team: &TeamName, user: &UserName) -> Result<bool, RecordsError> {
+        let done = sqlx::query("DELETE FROM members WHERE tenant = $1 AND team = $2 AND user_name = $3")
+            .bind(tenant.as_str())
+            .bind(team.as_str())
+            .bind(user.as_str())
+            .execute(&mut *self.tx)
+            .await
+            .map_err(at("removing a member"))?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Removes a team and who is in it. Its apps must be gone.
+    pub async fn remove_team(&mut self, tenant: &TenantName, team: &TeamName) -> Result<(), RecordsError> {
+        for sql in ["DELETE FROM members WHERE tenant = $1 AND team = $2", "DELETE FROM teams WHERE tenant = $1 AND name = $2"] {
+            let query = sqlx::query(sql).bind(tenant.as_str()).bind(team.as_str());
+            query.execute(&mut *self.tx).await.map_err(at("removing a team"))?;
+        }
+        Ok(())
+    }
+
+    /// Removes a tenant with its teams. Its apps must be gone.
+    pub async fn remove_tenant(&mut self, tenant: &TenantName) -> Result<(), RecordsError> {
+        for sql in ["DELETE FROM members WHERE tenant = $1", "DELETE FROM teams WHERE tenant = $1", "DELETE FROM tenants WHERE name = $1"] {
+            sqlx::query(sql).bind(tenant.as_str()).execute(&mut *self.tx).await.map_err(at("removing a tenant"))?;
+        }
+        Ok(())
+    }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use model::{AppRef, EnvName, ProcessName, TeamName, TenantName, Time, UserName};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use store::records::{Member, Role, SshKey, Taken, User};
+use store::records::{Member, Role, SshKey, Taken, TokenInfo, User};
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, Object, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
@@ -174,6 +174,14 @@ documents! {
     }
     /// A token; it is shown once.
     Token { #[schema(example = "slw_…")] pub(crate) token: String }
+    /// What somebody is signed in with; never the token itself.
+    TokenDoc {
+        #[schema(example = "0123456789ab")] pub(crate) id: String,
+        #[schema(example = "api")] pub(crate) kind: &'static str,
+        #[schema(example = "laptop")] pub(crate) label: String,
+        #[schema(value_type = String, format = DateTime)] pub(crate) created_at: Time,
+        #[schema(value_type = String, format = DateTime)] pub(crate) expires_at: Time,
+    }
     /// A user.
     UserDoc {
         #[schema(value_type = String, example = "ada")] pub(crate) name: UserName,
@@ -237,6 +245,13 @@ impl From<User> for UserDoc {
 impl From<SshKey> for KeyDoc {
     fn from(key: SshKey) -> Self {
         Self { fingerprint: key.fingerprint, comment: key.comment, user: key.user, added_at: key.added_at }
+    }
+}
+
+impl From<TokenInfo> for TokenDoc {
+    fn from(token: TokenInfo) -> Self {
+        let TokenInfo { id, kind, label, created_at, expires_at } = token;
+        Self { id, kind: kind.as_str(), label, created_at, expires_at }
     }
 }
 
@@ -350,6 +365,11 @@ queries! {
     Fingerprint {
         /// `SHA256:…`
         pub(crate) fingerprint: String,
+    }
+    /// Which token.
+    TokenId {
+        /// As `tokens` shows it
+        pub(crate) id: String,
     }
     /// Which two releases.
     Between {

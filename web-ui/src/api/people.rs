@@ -8,7 +8,9 @@ use http::StatusCode;
 use model::{Actor, UserName};
 use store::records::TokenKind;
 
-use super::documents::{Done, Fingerprint, KeyDoc, Membership, NewPassword, NewToken, NewUser, SignIn, Token, UserDoc, Whoami};
+use super::documents::{
+    Done, Fingerprint, KeyDoc, Membership, NewPassword, NewToken, NewUser, SignIn, Token, TokenDoc, TokenId, UserDoc, Whoami,
+};
 use crate::Web;
 use crate::at::AtUser;
 use crate::body::{Asked, Body, Text};
@@ -64,20 +66,28 @@ pub(crate) async fn create_user(
 ) -> Result<(StatusCode, Json<Done>), Problem> {
     web.manager.create_user(&who, &wish.name, wish.is_super).await?;
     if let Some(password) = &wish.password {
-        web.manager.set_password(&who, &wish.name, password).await?;
+        web.manager.set_password(&who, &wish.name, password, None).await?;
     }
     Ok((StatusCode::CREATED, Json(Done {})))
 }
 
-/// Sets a password.
+/// Sets a password; whoever was signed in to the dashboard with the old one no longer is.
 #[utoipa::path(post, path = "/api/v1/users/{user}/password", tag = "people", request_body = NewPassword, responses((status = 200, body = Done)))]
 pub(crate) async fn set_password(
     State(web): State<Arc<Web>>,
+    caller: Caller,
     Who(who): Who,
     AtUser(user): AtUser,
     Body(wish): Body<NewPassword>,
 ) -> Result<Json<Done>, Problem> {
-    web.manager.set_password(&who, &user, &wish.password).await?;
+    web.manager.set_password(&who, &user, &wish.password, caller.token.as_deref()).await?;
+    Ok(Json(Done {}))
+}
+
+/// Removes a user with its keys, tokens and memberships.
+#[utoipa::path(delete, path = "/api/v1/users/{user}", tag = "people", responses((status = 200, body = Done)))]
+pub(crate) async fn remove_user(State(web): State<Arc<Web>>, Who(who): Who, AtUser(user): AtUser) -> Result<Json<Done>, Problem> {
+    web.manager.remove_user(&who, &user).await?;
     Ok(Json(Done {}))
 }
 
@@ -108,6 +118,24 @@ pub(crate) async fn remove_key(
     Asked(which): Asked<Fingerprint>,
 ) -> Result<Json<Done>, Problem> {
     web.manager.remove_key(&who, &user, &which.fingerprint).await?;
+    Ok(Json(Done {}))
+}
+
+/// What a user is signed in with: browsers and clients.
+#[utoipa::path(get, path = "/api/v1/users/{user}/tokens", tag = "people", responses((status = 200, body = Vec<TokenDoc>)))]
+pub(crate) async fn tokens(State(web): State<Arc<Web>>, Who(who): Who, AtUser(user): AtUser) -> Result<Json<Vec<TokenDoc>>, Problem> {
+    Ok(Json(web.manager.tokens(&who, &user).await?.into_iter().map(TokenDoc::from).collect()))
+}
+
+/// Ends a token, at once.
+#[utoipa::path(delete, path = "/api/v1/users/{user}/tokens", tag = "people", params(TokenId), responses((status = 200, body = Done)))]
+pub(crate) async fn revoke_token(
+    State(web): State<Arc<Web>>,
+    Who(who): Who,
+    AtUser(user): AtUser,
+    Asked(which): Asked<TokenId>,
+) -> Result<Json<Done>, Problem> {
+    web.manager.revoke_token(&who, &user, &which.id).await?;
     Ok(Json(Done {}))
 }
 

@@ -44,6 +44,20 @@ pub(crate) async fn set_policy(
     Ok(Json(Done {}))
 }
 
+/// Destroys a tenant that has no app, with its teams.
+#[utoipa::path(delete, path = "/api/v1/tenants/{tenant}", tag = "tenants", responses((status = 200, body = Done)))]
+pub(crate) async fn destroy_tenant(State(web): State<Arc<Web>>, Who(who): Who, AtTenant(tenant): AtTenant) -> Result<Json<Done>, Problem> {
+    web.manager.destroy_tenant(&who, &tenant).await?;
+    Ok(Json(Done {}))
+}
+
+/// Removes a team that no app belongs to.
+#[utoipa::path(delete, path = "/api/v1/tenants/{tenant}/teams/{team}", tag = "tenants", responses((status = 200, body = Done)))]
+pub(crate) async fn remove_team(State(web): State<Arc<Web>>, Who(who): Who, AtTeam((tenant, team)): AtTeam) -> Result<Json<Done>, Problem> {
+    web.manager.remove_team(&who, &tenant, &team).await?;
+    Ok(Json(Done {}))
+}
+
 /// Makes a team.
 #[utoipa::path(post, path = "/api/v1/tenants/{tenant}/teams", tag = "tenants", request_body = NewTeam, responses((status = 201, body = Done)))]
 pub(crate) async fn create_team(
@@ -89,6 +103,17 @@ pub(crate) async fn set_member(
     Body(wish): Body<NewRole>,
 ) -> Result<Json<Done>, Problem> {
     web.manager.set_member(&who, &Member { tenant, team, user, role: wish.role }).await?;
+    Ok(Json(Done {}))
+}
+
+/// Takes a user out of a team.
+#[utoipa::path(delete, path = "/api/v1/tenants/{tenant}/teams/{team}/members/{user}", tag = "tenants", responses((status = 200, body = Done)))]
+pub(crate) async fn remove_member(
+    State(web): State<Arc<Web>>,
+    Who(who): Who,
+    AtMember(tenant, team, user): AtMember,
+) -> Result<Json<Done>, Problem> {
+    web.manager.remove_member(&who, &tenant, &team, &user).await?;
     Ok(Json(Done {}))
 }
 

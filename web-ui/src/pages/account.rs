@@ -8,11 +8,13 @@ use chrono::Utc;
 use manager::Identity;
 use model::UserName;
 use serde::{Deserialize, Serialize};
+use store::records::TokenKind;
 
 use super::when::{When, when};
 use super::{Answer, Visitor};
 use crate::Web;
 use crate::body::{Asked, Sent};
+use crate::caller::Caller;
 use crate::problem::{Problem, not_signed_in};
 
 #[derive(Deserialize)]
@@ -29,6 +31,7 @@ struct Page {
     /// A token that was just made: shown once, never again.
     token: String,
     keys: Vec<KeyView>,
+    tokens: Vec<TokenView>,
     memberships: Vec<MembershipView>,
 }
 
@@ -38,6 +41,14 @@ struct KeyView {
     comment: String,
     kind: String,
     added: When,
+}
+
+#[derive(Serialize)]
+struct TokenView {
+    id: String,
+    kind: &'static str,
+    label: String,
+    made: When,
 }
 
 #[derive(Serialize)]
@@ -55,7 +66,8 @@ fn said(word: &str) -> &'static str {
     match word {
         "key" => "The key is added. You can push with it now.",
         "key-gone" => "The key is removed.",
-        "password" => "The password is set.",
+        "token-gone" => "The token is revoked.",
+        "password" => "The password is set. Other browsers are signed out.",
         _ => "",
     }
 }
@@ -64,6 +76,7 @@ async fn draw(web: &Web, who: &Identity, said: &'static str, token: String) -> A
     let user = myself(who)?;
     let now = Utc::now();
     let keys = web.manager.keys(who, &user).await?;
+    let tokens = web.manager.tokens(who, &user).await?;
     let page = Page {
         user: user.to_string(),
         is_super: who.is_super,
@@ -76,6 +89,15 @@ async fn draw(web: &Web, who: &Identity, said: &'static str, token: String) -> A
                 fingerprint: key.fingerprint,
                 comment: key.comment,
                 added: when(key.added_at, now),
+            })
+            .collect(),
+        tokens: tokens
+            .into_iter()
+            .map(|token| TokenView {
+                id: token.id,
+                kind: if token.kind == TokenKind::Session { "browser" } else { "client" },
+                label: token.label,
+                made: when(token.created_at, now),
             })
             .collect(),
         memberships: who
@@ -131,12 +153,23 @@ pub(crate) async fn create_token(State(web): State<Arc<Web>>, Visitor(who): Visi
 }
 
 #[derive(Deserialize)]
+pub(crate) struct TokenId {
+    id: String,
+}
+
+/// Ends a token.
+pub(crate) async fn revoke_token(State(web): State<Arc<Web>>, Visitor(who): Visitor, Sent(form): Sent<TokenId>) -> Answer {
+    web.manager.revoke_token(&who, &myself(&who)?, &form.id).await?;
+    back("token-gone")
+}
+
+#[derive(Deserialize)]
 pub(crate) struct Password {
     password: String,
 }
 
-/// Sets a new password.
-pub(crate) async fn set_password(State(web): State<Arc<Web>>, Visitor(who): Visitor, Sent(form): Sent<Password>) -> Answer {
-    web.manager.set_password(&who, &myself(&who)?, &form.password).await?;
+/// Sets a new password. This browser stays signed in.
+pub(crate) async fn set_password(State(web): State<Arc<Web>>, caller: Caller, Visitor(who): Visitor, Sent(form): Sent<Password>) -> Answer {
+    web.manager.set_password(&who, &myself(&who)?, &form.password, caller.token.as_deref()).await?;
     back("password")
 }

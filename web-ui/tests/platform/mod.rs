@@ -222,7 +222,12 @@ impl Platform {
     /// The session of a browser.
     pub async fn session(&self, user: &str) -> String {
         let name = user.parse().expect("a name");
-        self.manager.set_password(&operator(), &name, PASSWORD).await.expect("a password");
+        self.manager.set_password(&operator(), &name, PASSWORD, None).await.expect("a password");
+        self.sign_in_again(user).await
+    }
+
+    /// Another browser of a user who has a session.
+    pub async fn sign_in_again(&self, user: &str) -> String {
         self.manager.sign_in(user, PASSWORD, TokenKind::Session, "browser").await.expect("a session")
     }
 

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::cli::args::{KeysVerb, MembersVerb, TeamsVerb, TenantsVerb, UsersVerb};
+use crate::cli::args::{KeysVerb, MembersVerb, TeamsVerb, TenantsVerb, TokensVerb, UsersVerb};
 use crate::cli::client::{CallError, Payload, quote};
 use crate::cli::context::Context;
 
@@ -39,12 +39,13 @@ pub async fn whoami(context: &Context) -> Result<(), CallError> {
     Ok(())
 }
 
-async fn me_or(context: &Context, user: Option<&str>) -> Result<String, CallError> {
+/// The user that is meant, or who asks; `what` is the verb, for who is nobody in particular.
+async fn me_or(context: &Context, user: Option<&str>, what: &str) -> Result<String, CallError> {
     if let Some(user) = user {
         return Ok(user.to_owned());
     }
     let me: Whoami = context.client.get("/api/v1/whoami").await?;
-    me.user.ok_or_else(|| Trouble::new(Code::BadRequest, "whose keys?").next("slipway keys --user <name>").into())
+    me.user.ok_or_else(|| Trouble::new(Code::BadRequest, format!("whose {what}?")).next(format!("slipway {what} --user <name>")).into())
 }
 
 /// A file's text, or standard input's.
@@ -67,7 +68,7 @@ struct Key {
 }
 
 pub async fn keys(context: &Context, user: Option<&str>, verb: Option<&KeysVerb>) -> Result<(), CallError> {
-    let user = me_or(context, user).await?;
+    let user = me_or(context, user, "keys").await?;
     let path = format!("/api/v1/users/{}/keys", quote(&user));
     match verb {
         None => {
@@ -95,6 +96,44 @@ pub async fn keys(context: &Context, user: Option<&str>, verb: Option<&KeysVerb>
             let path = format!("{path}?fingerprint={}", quote(fingerprint));
             let _: Value = context.client.call(Method::DELETE, &path, Payload::None).await?;
             context.output.answer(&json!({}), |output| output.line(format!("{fingerprint} is removed")));
+        }
+    }
+    Ok(())
+}
+
+#[derive(Serialize, Deserialize)]
+struct Token {
+    id: String,
+    kind: String,
+    label: String,
+    created_at: String,
+    expires_at: String,
+}
+
+pub async fn tokens(context: &Context, user: Option<&str>, verb: Option<&TokensVerb>) -> Result<(), CallError> {
+    let user = me_or(context, user, "tokens").await?;
+    let path = format!("/api/v1/users/{}/tokens", quote(&user));
+    match verb {
+        None => {
+            let tokens: Vec<Token> = context.client.get(&path).await?;
+            context.output.answer(&tokens, |output| {
+                if tokens.is_empty() {
+                    output.note("no tokens: slipway tokens:create --label <what it is for>");
+                }
+                let day = |time: &str| time.split('T').next().unwrap_or_default().to_owned();
+                let kind = |token: &Token| if token.kind == "session" { "browser" } else { "client" }.to_owned();
+                let rows = tokens.iter().map(|t| vec![t.id.clone(), kind(t), t.label.clone(), day(&t.created_at), day(&t.expires_at)]);
+                output.table(&["id", "of", "label", "made", "until"], rows.collect());
+            });
+        }
+        Some(TokensVerb::Create { label }) => {
+            let made: Value = context.client.post(&path, json!({ "label": label })).await?;
+            context.output.answer(&made, |output| output.line(made["token"].as_str().unwrap_or_default()));
+        }
+        Some(TokensVerb::Revoke { id }) => {
+            let path = format!("{path}?id={}", quote(id));
+            let _: Value = context.client.call(Method::DELETE, &path, Payload::None).await?;
+            context.output.answer(&json!({}), |output| output.line(format!("token {id} of {user} is revoked")));
         }
     }
     Ok(())
@@ -150,9 +189,10 @@ pub async fn users(context: &Context, verb: Option<&UsersVerb>) -> Result<(), Ca
             let _: Value = context.client.post(&path, json!({ "password": password })).await?;
             context.output.answer(&json!({}), |output| output.line(format!("the password of {name} is set")));
         }
-        Some(UsersVerb::Token { name, label }) => {
-            let made: Value = context.client.post(&format!("/api/v1/users/{}/tokens", quote(name)), json!({ "label": label })).await?;
-            context.output.answer(&made, |output| output.line(made["token"].as_str().unwrap_or_default()));
+        Some(UsersVerb::Remove { name }) => {
+            let path = format!("/api/v1/users/{}", quote(name));
+            let _: Value = context.client.call(Method::DELETE, &path, Payload::None).await?;
+            context.output.answer(&json!({}), |output| output.line(format!("user {name} is removed, with keys, tokens and memberships")));
         }
     }
     Ok(())
@@ -170,6 +210,11 @@ pub async fn tenants(context: &Context, verb: Option<&TenantsVerb>) -> Result<()
                 output.line(format!("tenant {name} is made; {owner} owns its team {team}"));
             });
         }
+        Some(TenantsVerb::Destroy { name }) => {
+            let path = format!("/api/v1/tenants/{}", quote(name));
+            let _: Value = context.client.call(Method::DELETE, &path, Payload::None).await?;
+            context.output.answer(&json!({}), |output| output.line(format!("tenant {name} is destroyed")));
+        }
         Some(TenantsVerb::Policy { name, create_on_push }) => {
             let path = format!("/api/v1/tenants/{}", quote(name));
             let body = Payload::Json(json!({ "create_on_push": create_on_push }));
@@ -183,9 +228,17 @@ pub async fn tenants(context: &Context, verb: Option<&TenantsVerb>) -> Result<()
 }
 
 pub async fn teams(context: &Context, verb: &TeamsVerb) -> Result<(), CallError> {
-    let TeamsVerb::Create { tenant, team } = verb;
-    let _: Value = context.client.post(&format!("/api/v1/tenants/{}/teams", quote(tenant)), json!({ "name": team })).await?;
-    context.output.answer(&json!({ "name": team }), |output| output.line(format!("team {team} of {tenant} is made")));
+    match verb {
+        TeamsVerb::Create { tenant, team } => {
+            let _: Value = context.client.post(&format!("/api/v1/tenants/{}/teams", quote(tenant)), json!({ "name": team })).await?;
+            context.output.answer(&json!({ "name": team }), |output| output.line(format!("team {team} of {tenant} is made")));
+        }
+        TeamsVerb::Remove { tenant, team } => {
+            let path = format!("/api/v1/tenants/{}/teams/{}", quote(tenant), quote(team));
+            let _: Value = context.client.call(Method::DELETE, &path, Payload::None).await?;
+            context.output.answer(&json!({}), |output| output.line(format!("team {team} of {tenant} is removed")));
+        }
+    }
     Ok(())
 }
 
@@ -203,6 +256,11 @@ pub async fn members(context: &Context, verb: &MembersVerb) -> Result<(), CallEr
             let path = format!("/api/v1/tenants/{}/teams/{}/members/{}", quote(tenant), quote(team), quote(user));
             let _: Value = context.client.call(Method::PUT, &path, Payload::Json(json!({ "role": role }))).await?;
             context.output.answer(&json!({}), |output| output.line(format!("{user} is {role} in team {team} of {tenant}")));
+        }
+        MembersVerb::Remove { tenant, team, user } => {
+            let path = format!("/api/v1/tenants/{}/teams/{}/members/{}", quote(tenant), quote(team), quote(user));
+            let _: Value = context.client.call(Method::DELETE, &path, Payload::None).await?;
+            context.output.answer(&json!({}), |output| output.line(format!("{user} is no longer in team {team} of {tenant}")));
         }
     }
     Ok(())

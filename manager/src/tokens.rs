@@ -1,0 +1,81 @@
+//! Tokens: what a browser or a client is known by once it has signed in. The secret is shown once and never kept.
+
+use chrono::{Duration, Utc};
+use model::{Code, Trouble, UserName};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use store::records::{TokenInfo, TokenKind};
+
+use crate::authorize::{Object, Verb};
+use crate::identity::Identity;
+use crate::{Manager, OrInternal};
+
+/// Days that a browser stays signed in.
+const SESSION_DAYS: i64 = 14;
+/// Days that a client's token is good for.
+const TOKEN_DAYS: i64 = 365;
+/// What a token starts with, so that scanners recognise one that leaked.
+const TOKEN_PREFIX: &str = "slw_";
+
+pub(crate) fn hash_of(token: &str) -> Vec<u8> {
+    Sha256::digest(token.as_bytes()).to_vec()
+}
+
+impl Manager {
+    /// Makes a token for oneself.
+    pub async fn create_token(&self, who: &Identity, user: &UserName, label: &str) -> Result<String, Trouble> {
+        self.allow(who, Verb::TokensCreate, &Object::User(user.clone())).await?;
+        self.known_user(user).await?;
+        let mut change = self.records.change().await.or_internal()?;
+        self.record(&mut change, who, Verb::TokensCreate, None, format!("user {user}"), json!({ "label": label })).await?;
+        change.commit().await.or_internal()?;
+        self.issue(user, TokenKind::Api, label).await
+    }
+
+    pub(crate) async fn issue(&self, user: &UserName, kind: TokenKind, label: &str) -> Result<String, Trouble> {
+        let token = format!("{TOKEN_PREFIX}{}", store::random::secret());
+        let now = Utc::now();
+        let days = if kind == TokenKind::Session { SESSION_DAYS } else { TOKEN_DAYS };
+        let mut change = self.records.change().await.or_internal()?;
+        change.add_token(&hash_of(&token), user, kind, label, now, now + Duration::days(days)).await.or_internal()?;
+        change.commit().await.or_internal()?;
+        Ok(token)
+    }
+
+    /// Whose token this is.
+    pub async fn identify_token(&self, token: &str, origin: &str) -> Result<Option<Identity>, Trouble> {
+        if !token.starts_with(TOKEN_PREFIX) || token.len() > 100 {
+            return Ok(None);
+        }
+        match self.records.token_owner(&hash_of(token), Utc::now()).await.or_internal()? {
+            Some(user) => Ok(Some(self.identity_of(user, origin).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Ends a token.
+    pub async fn sign_out(&self, token: &str) -> Result<(), Trouble> {
+        let mut change = self.records.change().await.or_internal()?;
+        change.remove_token(&hash_of(token)).await.or_internal()?;
+        change.commit().await.or_internal()
+    }
+
+    /// What a user is signed in with, newest first.
+    pub async fn tokens(&self, who: &Identity, user: &UserName) -> Result<Vec<TokenInfo>, Trouble> {
+        self.allow(who, Verb::TokensList, &Object::User(user.clone())).await?;
+        self.known_user(user).await?;
+        self.records.tokens_of(user, Utc::now()).await.or_internal()
+    }
+
+    /// Ends a token of a user, at once.
+    pub async fn revoke_token(&self, who: &Identity, user: &UserName, id: &str) -> Result<(), Trouble> {
+        self.allow(who, Verb::TokensRevoke, &Object::User(user.clone())).await?;
+        let mut change = self.records.change().await.or_internal()?;
+        if !change.revoke_token(user, id).await.or_internal()? {
+            let shown: String = id.chars().filter(|c| !c.is_control()).take(40).collect();
+            return Err(Trouble::new(Code::NotFound, format!("{user} has no token `{shown}`")).next("slipway tokens"));
+        }
+        self.record(&mut change, who, Verb::TokensRevoke, None, format!("user {user}"), json!({ "token": id })).await?;
+        change.commit().await.or_internal()
+    }
+}
