@@ -279,6 +279,22 @@ mod tests {
     }
 
     #[test]
+    fn an_engine_that_is_away_is_said_of_what_was_not_found_and_of_nothing_else() {
+        let now = Time::UNIX_EPOCH;
+        let mut unknown = unit();
+        unknown.lacks_engine(now);
+        assert_eq!((unknown.status.state, unknown.status.code), (InstanceState::Crashed, Some(Code::EngineDown)));
+        assert_eq!(unknown.phase, None, "it is adopted or started as if nothing had been");
+        unknown.pulling(now);
+        assert_eq!((unknown.status.code, unknown.status.reason), (None, None), "an engine that goes on with it answers");
+        let mut up = unit();
+        up.started(ContainerId("c".into()), Ipv4Addr::LOCALHOST, 0, now);
+        up.judged(Verdict::Healthy, now);
+        up.lacks_engine(now);
+        assert_eq!(up.status.state, InstanceState::Healthy, "its health says more");
+    }
+
+    #[test]
     fn a_crash_keeps_the_truest_cause() {
         let now = Time::UNIX_EPOCH;
         let fresh = || {
