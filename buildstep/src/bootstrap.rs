@@ -37,7 +37,7 @@ apt-get update -qq -o Acquire::Languages=none
 apt-get dist-upgrade -y -qq --no-install-recommends
 groupadd --gid UID app
 useradd --uid UID --gid UID --home-dir /app --no-create-home --shell /bin/bash app
-mkdir -p /app /cache /etc/slipway
+mkdir -p /app /cache
 chown UID:UID /app /cache
 find /usr/share/doc -mindepth 2 -not -name copyright -not -type d -delete
 rm -rf /usr/share/man/* /usr/share/info/* /usr/share/lintian/* /usr/share/locale/*

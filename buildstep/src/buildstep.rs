@@ -13,6 +13,7 @@ use manager::{Say, Source};
 use model::say;
 use model::{AppRef, Code, Digest, ImageRef, Manifest, TemplateName, Trouble};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::caches::Caches;
 use crate::catalog::Catalog;
@@ -75,6 +76,7 @@ pub struct Buildstep {
     caches: Caches,
     sandboxes: Arc<Sandboxes>,
     claims: Claims,
+    removals: TaskTracker,
     looked: leftovers::Looked,
     /// What every container of this builder carries.
     labels: HashMap<String, String>,
@@ -113,6 +115,7 @@ impl Buildstep {
             caches,
             sandboxes,
             claims,
+            removals: TaskTracker::new(),
             looked: leftovers::Looked::default(),
             labels,
         })
@@ -141,6 +144,8 @@ impl Buildstep {
 
     /// Removes what was kept for the next build.
     pub async fn close(&self) {
+        self.removals.close();
+        self.removals.wait().await;
         if let Err(error) = self.sandboxes.close().await {
             tracing::warn!(error = %error, "the network of builds stays until the next start");
         }
@@ -329,8 +334,9 @@ impl Buildstep {
             image: ready.build.full(),
             sandbox: self.sandboxes.lend(&job.build, &ready.build.full()).await.map_err(engine_failed)?,
             claims: &self.claims,
+            removals: &self.removals,
             labels: self.labels.clone().into_iter().chain(labels.map(|(name, value)| (name.to_owned(), value))).collect(),
-            cache: cache.volume.clone(),
+            cache,
             script,
             env: self.build_env(template, &job.manifest, &values.fingerprint),
             ca: self.host.ca.clone(),
@@ -338,11 +344,7 @@ impl Buildstep {
             said,
             cancel,
         };
-        let built = run
-            .run(Intake { root, to: "app".into(), ignore: Ignore::parse(&ignored), max_bytes: limits.source }, tar, &spools.content)
-            .await;
-        cache.give_back(limits, built.as_ref().err());
-        built
+        run.run(Intake { root, to: "app".into(), ignore: Ignore::parse(&ignored), max_bytes: limits.source }, tar, &spools.content).await
     }
 
     /// Environment of a build, later ones first to lose: the host's, the template's, the repository's, the platform's.

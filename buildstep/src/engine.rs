@@ -20,7 +20,7 @@ use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
 
 mod words;
 
-pub use words::{Bytestream, ContainerSpec, Ended, ImageFacts, LayerConfig, Listed, ListedImage, Output, Places, Walls};
+pub use words::{Bytestream, ContainerSpec, Ended, ImageFacts, Input, LayerConfig, Listed, ListedImage, Output, Places, Walls};
 
 use crate::patience::{ACT, ASK, MOVE, STALL, moving};
 
@@ -227,6 +227,9 @@ impl Engine {
             working_dir: Some(spec.workdir).filter(|workdir| !workdir.is_empty()),
             labels: Some(spec.labels),
             hostname,
+            attach_stdin: Some(spec.reads),
+            open_stdin: Some(spec.reads),
+            stdin_once: Some(spec.reads),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
             host_config: Some(host),
@@ -239,7 +242,7 @@ impl Engine {
     /// Unpacks a tar in a container that need not run.
     pub async fn upload(&self, container: &str, folder: &str, tar: Bytestream) -> Result<(), EngineError> {
         let options = query::UploadToContainerOptions { path: folder.into(), ..Default::default() };
-        let doing = "copy the source into the build";
+        let doing = "copy files into a layer";
         let (tar, stalled) = moving(tar);
         let uploading = self.docker().await?.upload_to_container(container, Some(options), bollard::body_try_stream(tar));
         tokio::select! {
@@ -248,29 +251,16 @@ impl Engine {
         }
     }
 
-    /// A tar of a path of a container that need not run.
-    pub async fn download(&self, container: &str, path: &str) -> Result<Bytestream, EngineError> {
-        let options = query::DownloadFromContainerOptions { path: path.into() };
-        let tar = Box::pin(self.docker().await?.download_from_container(container, Some(options)));
-        Ok(Box::pin(futures_util::stream::unfold(Some(tar), |tar| async {
-            let mut tar = tar?;
-            match tar.next().map(Option::transpose).within(STALL, "copy the slug out of the build").await {
-                Ok(piece) => piece.map(|piece| (Ok(piece), Some(tar))),
-                Err(error) => Some((Err(std::io::Error::other(error)), None)),
-            }
-        })))
-    }
-
-    /// Opens the output of a container; to be called before it starts.
-    pub async fn attach(&self, container: &str) -> Result<Output, EngineError> {
+    /// Opens the input and the output of a container; to be called before it starts. A container that does not read has no input.
+    pub async fn attach(&self, container: &str) -> Result<(Input, Output), EngineError> {
         use bollard::container::LogOutput;
-        let options = query::AttachContainerOptions { stream: true, stdout: true, stderr: true, ..Default::default() };
+        let options = query::AttachContainerOptions { stream: true, stdin: true, stdout: true, stderr: true, ..Default::default() };
         let attached = self.docker().await?.attach_container(container, Some(options)).within(ACT, "read the output of a build").await?;
         let output = attached
             .output
             .map_ok(|frame| (matches!(frame, LogOutput::StdErr { .. }), frame.into_bytes()))
             .map_err(|source| std::io::Error::other(EngineError { doing: "read the output of a build", source: Box::new(source) }));
-        Ok(Box::pin(output))
+        Ok((attached.input, Box::pin(output)))
     }
 
     /// Starts a container.

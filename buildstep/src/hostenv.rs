@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Where the bundle lies inside of a build.
-pub const CA_PATH: &str = "/etc/slipway/ca.crt";
+pub const CA_PATH: &str = "/tmp/.slipway/ca.crt";
 
 /// What builds take over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

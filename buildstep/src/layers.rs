@@ -14,7 +14,7 @@ use tokio_util::io::ReaderStream;
 use crate::apt::Mirror;
 use crate::bootstrap::{self, BootstrapError};
 use crate::engine::{ContainerSpec, Engine, EngineError, ImageFacts, LayerConfig};
-use crate::hostenv::HostEnv;
+use crate::hostenv::{CA_PATH, HostEnv};
 use crate::image::{Base, BaseConfig};
 use crate::registry::{Registry, RegistryError};
 use crate::run::SCOPE_LABEL;
@@ -245,9 +245,9 @@ impl Layers {
 
     async fn fill(&self, container: &str, name: &LayerName, progress: Progress<'_>) -> Result<(), LayerError> {
         if let Some(ca) = &self.host.ca {
-            self.engine.upload(container, "/", upload::one_file("etc/slipway/ca.crt", ca.clone())).await?;
+            self.engine.upload(container, "/", upload::one_file(CA_PATH, ca.clone())).await?;
         }
-        let mut output = self.engine.attach(container).await?;
+        let (_, mut output) = self.engine.attach(container).await?;
         self.engine.start(container).await?;
         let mut sanitizer = Sanitizer::default();
         // A layer takes over the labels of the container that made it, and gives them to all that is started from it: without
@@ -323,7 +323,7 @@ const TEMP: &str = "base-";
 const ADOPT: &str = r#"set -eu
 getent group app >/dev/null || groupadd --gid 10001 app
 getent passwd app >/dev/null || useradd --uid 10001 --gid 10001 --home-dir /app --no-create-home --shell /bin/bash app
-mkdir -p /app /cache /etc/slipway
+mkdir -p /app /cache
 chown 10001:10001 /app /cache
 "#;
 

@@ -22,6 +22,7 @@ mod layers;
 mod limits;
 mod mirrors;
 mod near;
+mod outcome;
 mod patience;
 pub mod pins;
 mod processes;

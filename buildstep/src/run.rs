@@ -2,26 +2,32 @@
 //!
 //! Owns the container from creation to removal. Must leave nothing behind on any way out, and must say which limit was hit.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use manager::Say;
 use manager::source::TarStream;
 use model::{AppRef, BuildId, Code, Trouble};
+use tokio::io::{AsyncWriteExt, DuplexStream};
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use tokio_util::io::{StreamReader, SyncIoBridge};
+use tokio_util::io::SyncIoBridge;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::caches::Cache;
 use crate::claims::{Claim, Claims};
-use crate::engine::{ContainerSpec, Ended, Engine, EngineError, Output, Places, Walls};
+use crate::engine::{ContainerSpec, Engine, EngineError, Input, Output, Places, Walls};
+use crate::hostenv::CA_PATH;
 use crate::intake::{Intake, TooLarge};
 use crate::limits::Limits;
+use crate::outcome::{Outcome, Seen};
 use crate::sandbox::Sandbox;
 use crate::sanitize::Transcript;
-use crate::slug::Content;
+use crate::script;
+use crate::slug::{Content, SlugError};
 use crate::stack::UID;
 use crate::upload;
 use crate::usage::{self, Usage};
@@ -31,12 +37,8 @@ use crate::user_errors::{self, Hit};
 pub const BUILD_LABEL: (&str, &str) = ("slipway.kind", "build");
 /// Whose platform a container or volume belongs to: several may share one engine. The value is the name of the build network.
 pub const SCOPE_LABEL: &str = "slipway.scope";
-/// Where the script lies in a build.
-const SCRIPT: &str = "slipway/build.sh";
-/// Where the host's certificates lie in a build, as [`crate::hostenv`] names them to tools.
-const CERTIFICATES: &str = "etc/slipway/ca.crt";
-/// Lines kept as evidence.
-const EVIDENCE: usize = 20;
+/// When a build is looked at for the first time.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
 /// How long a killed container may take to end its output.
 const DRAIN: Duration = Duration::from_secs(5);
 /// An engine that has not answered for so long while a build ran is given up, and the build with it.
@@ -58,8 +60,10 @@ pub struct Run<'a> {
     pub labels: HashMap<String, String>,
     /// Names that are in use.
     pub claims: &'a Claims,
-    /// The cache, a volume.
-    pub cache: String,
+    /// What is still being removed.
+    pub removals: &'a TaskTracker,
+    /// The cache.
+    pub cache: Cache,
     /// The rendered script.
     pub script: String,
     /// Environment.
@@ -118,11 +122,22 @@ impl Run<'_> {
         };
         if result.as_ref().is_err_and(|trouble| trouble.code == Code::EngineDown) {
             // The pusher does not wait for an engine that is gone; what it still holds is removed in the background.
+            self.cache.give_back(self.limits, result.as_ref().err());
             return result;
         }
-        match guard.remove().await {
-            Ok(()) => self.sandbox.give_back(),
-            Err(error) => tracing::warn!(build = %self.id, error = %error, "a build container stays until leftovers are looked for"),
+        let (build, sandbox, cache) = (self.id.clone(), self.sandbox, self.cache);
+        let (limits, trouble) = (*self.limits, result.as_ref().err().cloned());
+        let removing = self.removals.spawn(async move {
+            match guard.remove().await {
+                Ok(()) => sandbox.give_back(),
+                Err(error) => tracing::warn!(%build, %error, "a build container stays until leftovers are looked for"),
+            }
+            // A volume that a container has can not be emptied.
+            cache.give_back(&limits, trouble.as_ref());
+        });
+        if result.is_err() {
+            // Whoever is told that it failed finds nothing of it. One that went well has better to do than to wait.
+            let _ = removing.await;
         }
         result
     }
@@ -131,13 +146,14 @@ impl Run<'_> {
         ContainerSpec {
             name: format!("slipway-{}", self.id),
             image: self.image.clone(),
-            command: vec!["/bin/bash".into(), format!("/{SCRIPT}")],
+            command: script::command(&self.script),
             env: self.env.clone(),
             user: format!("{UID}:{UID}"),
             workdir: "/app".into(),
             labels: self.labels.clone(),
             network: Some(self.sandbox.mode()),
-            volumes: vec![("/cache".into(), self.cache.clone())],
+            volumes: vec![("/cache".into(), self.cache.volume.clone())],
+            reads: true,
             walls: Some(Walls {
                 memory: self.limits.memory,
                 cpu_millis: self.limits.cpu_millis,
@@ -147,86 +163,109 @@ impl Run<'_> {
         }
     }
 
+    /// Source in, words and slug out, until the container ends by itself, at a limit, or because it was cancelled.
     async fn inside(&self, container: &str, intake: Intake, source: TarStream, spool: &Path) -> Result<Content, Trouble> {
         let deadline = Instant::now() + self.limits.time;
-        self.send(container, intake, source).await?;
-        let outcome = self.script(container, deadline).await?;
-        if outcome.code != 0 {
-            return Err(self.failed(outcome));
-        }
-        self.fetch(container, spool).await
-    }
-
-    /// The script, the host's certificates and the source.
-    async fn send(&self, container: &str, intake: Intake, source: TarStream) -> Result<(), Trouble> {
-        let limit = intake.max_bytes;
-        let mut own: Vec<upload::Own> = vec![(SCRIPT, self.script.clone().into_bytes(), 0o755)];
-        own.extend(self.ca.clone().map(|ca| (CERTIFICATES, ca, 0o644)));
-        let (tar, copying) = upload::source(own, intake, source);
-        let sending = async {
-            let sent = self.engine.upload(container, "/", tar).await;
-            let taken = copying.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-            match taken {
-                Err(error) if error.get_ref().is_some_and(|inner| inner.is::<TooLarge>()) => {
-                    Err(user_errors::source_too_large(self.app, limit))
-                }
-                // When the upload broke, its cause is the one to tell; the copy only lost its reader.
-                taken => match sent {
-                    Err(error) => Err(self.engine_failed(error)),
-                    Ok(()) => taken.map(|_| ()).map_err(|error| user_errors::io(self.id.as_str(), error)),
-                },
-            }
-        };
-        tokio::select! {
-            sent = sending => sent,
-            () = self.cancel.cancelled() => Err(user_errors::cancelled(self.app)),
-        }
-    }
-
-    /// Runs the script to its end, or to a limit.
-    async fn script(&self, container: &str, deadline: Instant) -> Result<Outcome, Trouble> {
-        let output = self.engine.attach(container).await.map_err(|error| self.engine_failed(error))?;
-        self.engine.start(container).await.map_err(|error| self.engine_failed(error))?;
+        let engine_failed = |error| self.engine_failed(error);
+        let (input, output) = self.engine.attach(container).await.map_err(engine_failed)?;
+        self.engine.start(container).await.map_err(engine_failed)?;
         let seen = Seen::default();
-        let mut reading = std::pin::pin!(self.read(output, &seen));
-        let stopped = tokio::select! {
-            read = &mut reading => match read {
-                Ok(()) => None,
-                Err(error) => return Err(user_errors::io(self.id.as_str(), error)),
-            },
-            stopped = self.watch(container, &seen) => Some(stopped),
-            () = tokio::time::sleep_until(deadline.into()) => Some(Stop::Hit(Hit::Time)),
-            () = self.cancel.cancelled() => Some(Stop::Cancelled),
+        let (slug, spooling) = self.spool(spool)?;
+        let mut sending = std::pin::pin!(self.send(input, intake, source));
+        let mut reading = std::pin::pin!(self.read(output, slug, &seen));
+        let mut watching = std::pin::pin!(self.watch(container, &seen));
+        let mut late = std::pin::pin!(tokio::time::sleep_until(deadline.into()));
+        let mut is_sent = false;
+        let stopped = loop {
+            tokio::select! {
+                sent = &mut sending, if !is_sent => match sent {
+                    Ok(()) => is_sent = true,
+                    Err(trouble) => break Some(Stop::Source(trouble)),
+                },
+                read = &mut reading => match read {
+                    Ok(()) => break None,
+                    Err(error) => return Err(user_errors::io(self.id.as_str(), error)),
+                },
+                stopped = &mut watching => break Some(stopped),
+                () = &mut late => break Some(Stop::Hit(Hit::Time)),
+                () = self.cancel.cancelled() => break Some(Stop::Cancelled),
+            }
         };
         if let Some(stopped) = stopped {
             if !matches!(stopped, Stop::Gone(_)) {
-                self.engine.kill(container).await.map_err(|error| self.engine_failed(error))?;
+                self.engine.kill(container).await.map_err(engine_failed)?;
                 // The words before the end are the evidence.
                 let _ = timeout(DRAIN, &mut reading).await;
             }
             return Err(match stopped {
                 Stop::Cancelled => user_errors::cancelled(self.app),
+                Stop::Source(trouble) => trouble,
                 Stop::Gone(error) => self.engine_failed(error),
                 Stop::Hit(hit) => user_errors::limit(self.app, hit, self.limits, seen.last()),
             });
         }
+        let content = spooling.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()));
+        let content = match content {
+            // It still writes what nobody takes any more.
+            Err(error @ (SlugError::TooLarge { .. } | SlugError::TooMany(_))) => {
+                return Err(user_errors::slug(self.app, self.id.as_str(), error));
+            }
+            content => content,
+        };
         // It may have closed its output and run on.
         let ended = tokio::select! {
-            ended = self.engine.ended(container) => ended.map_err(|error| self.engine_failed(error))?,
-            () = tokio::time::sleep_until(deadline.into()) => return Err(user_errors::limit(self.app, Hit::Time, self.limits, seen.last())),
+            ended = self.engine.ended(container) => ended.map_err(engine_failed)?,
+            () = &mut late => return Err(user_errors::limit(self.app, Hit::Time, self.limits, seen.last())),
             () = self.cancel.cancelled() => return Err(user_errors::cancelled(self.app)),
         };
-        Ok(Outcome::of(ended, &seen, self.limits))
+        let outcome = Outcome::of(ended, &seen, self.limits);
+        if outcome.code != 0 {
+            return Err(self.failed(outcome));
+        }
+        content.map_err(|error| user_errors::slug(self.app, self.id.as_str(), error))
     }
 
-    /// Passes the output on, clean and capped.
-    async fn read(&self, mut output: Output, seen: &Seen) -> std::io::Result<()> {
+    /// Gives the host's certificates and the source to the container.
+    async fn send(&self, mut input: Input, intake: Intake, source: TarStream) -> Result<(), Trouble> {
+        let limit = intake.max_bytes;
+        let own = self.ca.clone().map(|ca| (CA_PATH, ca));
+        let (mut tar, copying) = upload::source(own.into_iter().collect(), intake, source);
+        let passed = tokio::io::copy(&mut tar, &mut input).await;
+        if passed.is_err() {
+            // The container has ended, and tells why by how it did.
+            return Ok(());
+        }
+        match copying.await.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+            Err(error) if error.get_ref().is_some_and(|inner| inner.is::<TooLarge>()) => {
+                Err(user_errors::source_too_large(self.app, limit))
+            }
+            Err(error) => Err(user_errors::io(self.id.as_str(), error)),
+            Ok(_) => {
+                let _ = input.shutdown().await;
+                Ok(())
+            }
+        }
+    }
+
+    /// A place for the slug as it comes, and what is read of it into a file at `path`.
+    fn spool(&self, path: &Path) -> Result<(DuplexStream, JoinHandle<Result<Content, SlugError>>), Trouble> {
+        let file = std::fs::File::options().read(true).write(true).create(true).truncate(true).open(path);
+        let file = file.map_err(|error| user_errors::io(self.id.as_str(), error))?;
+        let (near, far) = tokio::io::duplex(1 << 18);
+        let (tar, limit) = (SyncIoBridge::new(far), self.limits.slug);
+        Ok((near, tokio::task::spawn_blocking(move || Content::read(tar, file, limit))))
+    }
+
+    /// Passes the words on, clean and capped, and the slug to `slug`, until both end or nobody takes the slug any more.
+    async fn read(&self, mut output: Output, mut slug: DuplexStream, seen: &Seen) -> std::io::Result<()> {
         let mut transcript = Transcript::new(self.limits.output);
         let mut lines = Vec::new();
         loop {
             let frame = output.next().await.transpose()?;
             match &frame {
-                Some((error, bytes)) => transcript.push(*error, bytes, &mut lines),
+                Some((true, bytes)) => transcript.push(true, bytes, &mut lines),
+                Some((false, bytes)) if slug.write_all(bytes).await.is_err() => return Ok(()),
+                Some((false, _)) => {}
                 None => {
                     seen.note(transcript.last_words().into_iter());
                     transcript.finish(&mut lines);
@@ -247,6 +286,8 @@ impl Run<'_> {
 
     /// Waits until a limit that the kernel does not end a build for is hit, or until the engine is gone.
     async fn watch(&self, container: &str, seen: &Seen) -> Stop {
+        // Most warm builds are over before there is anything to see.
+        tokio::time::sleep(FIRST_LOOK).await;
         let places = self.engine.places(container).await.unwrap_or_default();
         let mut tick = interval(Duration::from_millis(500));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -297,23 +338,6 @@ impl Run<'_> {
         }
     }
 
-    /// Spools `/app` of the ended container.
-    async fn fetch(&self, container: &str, spool: &Path) -> Result<Content, Trouble> {
-        let file = std::fs::File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(spool)
-            .map_err(|error| user_errors::io(self.id.as_str(), error))?;
-        let tar = self.engine.download(container, "/app").await.map_err(|error| user_errors::engine(self.id.as_str(), &error))?;
-        let tar = SyncIoBridge::new(StreamReader::new(tar));
-        let limit = self.limits.slug;
-        let reading = tokio::task::spawn_blocking(move || Content::read(tar, file, limit));
-        let read = reading.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()));
-        read.map_err(|error| user_errors::slug(self.app, self.id.as_str(), error))
-    }
-
     fn failed(&self, outcome: Outcome) -> Trouble {
         match outcome.hit {
             Some(hit) => user_errors::limit(self.app, hit, self.limits, outcome.last),
@@ -329,76 +353,7 @@ impl Run<'_> {
 /// What ended a script from outside.
 enum Stop {
     Hit(Hit),
+    Source(Trouble),
     Gone(EngineError),
     Cancelled,
-}
-
-/// How a script ended by itself.
-struct Outcome {
-    code: i64,
-    hit: Option<Hit>,
-    last: Vec<String>,
-}
-
-impl Outcome {
-    fn of(ended: Ended, seen: &Seen, limits: &Limits) -> Self {
-        let last = seen.last();
-        let said = |words: &[&str]| last.iter().any(|line| words.iter().any(|word| line.contains(word)));
-        let hit = if ended.out_of_memory {
-            Some(Hit::Memory)
-        } else if seen.was_crowded()
-            || (limits.pids > 0
-                && said(&["fork: Resource temporarily unavailable", "fork: retry", "can't start new thread", "pthread_create failed"]))
-        {
-            Some(Hit::Processes)
-        } else if ended.code == 153 || said(&["File size limit exceeded"]) {
-            Some(Hit::Disk)
-        } else {
-            None
-        };
-        Self { code: ended.code, hit, last }
-    }
-}
-
-/// What was seen of a build, for its evidence.
-#[derive(Debug, Default)]
-struct Seen {
-    state: Mutex<(VecDeque<String>, bool)>,
-}
-
-impl Seen {
-    fn state(&self) -> std::sync::MutexGuard<'_, (VecDeque<String>, bool)> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn note(&self, lines: impl Iterator<Item = String>) {
-        let mut state = self.state();
-        for line in lines.filter(|line| !line.trim().is_empty()) {
-            if state.0.len() == EVIDENCE {
-                state.0.pop_front();
-            }
-            state.0.push_back(line);
-        }
-    }
-
-    fn crowd(&self, crowded: bool) {
-        self.state().1 |= crowded;
-    }
-
-    fn was_crowded(&self) -> bool {
-        self.state().1
-    }
-
-    /// The last lines, for reading: a screen's width or two, without colours.
-    fn last(&self) -> Vec<String> {
-        self.state().0.iter().map(|line| strip_colours(line).chars().take(300).collect()).collect()
-    }
-}
-
-/// A clean line without its colour sequences.
-fn strip_colours(line: &str) -> String {
-    let mut parts = line.split("\x1b[");
-    let mut plain = parts.next().unwrap_or_default().to_owned();
-    plain.extend(parts.filter_map(|part| part.split_once('m')).map(|(_, text)| text));
-    plain
 }

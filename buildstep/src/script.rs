@@ -11,6 +11,9 @@ use tera::{Context, Tera};
 
 use crate::template::{Template, TemplateError};
 
+/// Longest script: what the kernel takes as one argument, with room to spare.
+const MAX_SCRIPT: usize = 100 * 1024;
+
 /// What a script may ask for.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Values {
@@ -40,6 +43,26 @@ digest_of() { { cat -- "$@" 2>/dev/null; printf '%s' "$SLIPWAY_FINGERPRINT"; } |
 cd /app
 "#;
 
+/// Around each script: the source comes on standard input, `/app` leaves on standard output, words are said on standard error.
+/// The engine's own ways in and out of a container take as long each as starting it.
+const AROUND: &str = r#"
+/usr/bin/tar --extract --directory=/ --warning=no-timestamp || exit
+exec < /dev/null
+/bin/bash -c "$1" >&2
+status=$?
+# What the script left running must not change what is taken.
+kill -KILL -- -1 2> /dev/null
+[ "$status" = 0 ] || exit "$status"
+# Whoever hid a file from its own user gets it taken all the same.
+/usr/bin/find /app -type d ! -perm -0700 -exec /usr/bin/chmod u+rwx {} \; -o -type f ! -perm -0400 -exec /usr/bin/chmod u+r {} + >&2
+exec /usr/bin/tar --create --directory=/ app
+"#;
+
+/// The command of a container that runs a script. It is an argument, not a file: nothing that the build could change.
+pub fn command(script: &str) -> Vec<String> {
+    ["/bin/bash", "-c", AROUND, "build", script].map(str::to_owned).into()
+}
+
 /// Renders the script of a template.
 pub fn render(template: &Template, values: &Values) -> Result<String, TemplateError> {
     let fail = |error: tera::Error| TemplateError { name: template.name().to_string(), why: format!("build.sh.tera: {error}") };
@@ -50,7 +73,12 @@ pub fn render(template: &Template, values: &Values) -> Result<String, TemplateEr
     let context = Context::from_serialize(values).map_err(fail)?;
     let body = tera.render("build.sh", &context).map_err(fail)?;
     let caches: String = template.spec.cache.iter().map(|name| format!(" /cache/{name}")).collect();
-    Ok(format!("{PRELUDE}mkdir -p \"$HOME\"{caches}\n{body}"))
+    let script = format!("{PRELUDE}mkdir -p \"$HOME\"{caches}\n{body}");
+    if script.len() > MAX_SCRIPT {
+        let why = format!("build.sh.tera: it is {} bytes long; {MAX_SCRIPT} fit", script.len());
+        return Err(TemplateError { name: template.name().to_string(), why });
+    }
+    Ok(script)
 }
 
 /// Writes a value as one word of the shell.

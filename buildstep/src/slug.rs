@@ -34,6 +34,9 @@ pub enum SlugError {
     /// More files than allowed.
     #[error("the slug has more than {0} entries")]
     TooMany(usize),
+    /// What came is no tar.
+    #[error("the slug can not be read")]
+    Broken(#[source] io::Error),
     /// Reading or writing failed.
     #[error("could not write the slug")]
     Io(#[from] io::Error),
@@ -90,12 +93,12 @@ impl Content {
         let mut out = BufWriter::with_capacity(1 << 18, content.spool.try_clone()?);
         let mut archive = Archive::new(BufReader::with_capacity(1 << 18, tar));
         for entry in archive.entries()? {
-            let mut entry = entry?;
-            let Some(path) = below_first(&entry.path()?) else { continue };
+            let mut entry = entry.map_err(SlugError::Broken)?;
+            let Some(path) = below_first(&entry.path().map_err(SlugError::Broken)?) else { continue };
             if content.nodes.len() >= MAX_ENTRIES {
                 return Err(SlugError::TooMany(MAX_ENTRIES));
             }
-            let mode = entry.header().mode()? & 0o777;
+            let mode = entry.header().mode().map_err(SlugError::Broken)? & 0o777;
             let node = match entry.header().entry_type() {
                 EntryType::Directory => Node::Folder { mode: mode | 0o700 },
                 EntryType::Symlink => match entry.link_name_bytes() {

@@ -95,7 +95,7 @@ apt-get install -y -qq --no-install-recommends -o Acquire::Retries=3 -- "$@"
 /// Run after `INSTALL` and a template's own set-up: what differs from run to run goes.
 pub const TIDY: &str = r#"set -eu
 apt-get clean
-rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/cache/ldconfig/aux-cache /var/log/* /var/lib/dpkg/*-old /etc/machine-id /etc/.pwd.lock /root/.npm /root/.cache /etc/slipway/ca.crt
+rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/cache/ldconfig/aux-cache /var/log/* /var/lib/dpkg/*-old /etc/machine-id /etc/.pwd.lock /root/.npm /root/.cache
 mkdir -p /tmp && find /tmp -mindepth 1 -delete
 "#;
 

@@ -4,41 +4,41 @@ use std::io::{self, Write};
 
 use bytes::Bytes;
 use tar::{Builder, EntryType, Header};
-use tokio::io::AsyncRead;
-use tokio_util::io::{ReaderStream, SyncIoBridge};
+use tokio::io::{AsyncRead, DuplexStream};
+use tokio_util::io::SyncIoBridge;
 
 use crate::engine::Bytestream;
 use crate::intake::{Intake, Taken};
 
-/// A file of the platform in a build: path, content, mode.
-pub type Own = (&'static str, Vec<u8>, u32);
+/// A file of the platform in a build: path and content.
+pub type Own = (&'static str, Vec<u8>);
 
 /// A tar of one file that root owns and all may read.
 pub fn one_file(path: &'static str, bytes: Vec<u8>) -> Bytestream {
     let mut builder = Builder::new(Vec::new());
-    let result = add(&mut builder, &[(path, bytes, 0o644)]).and_then(|()| builder.into_inner()).map(Bytes::from);
+    let result = add(&mut builder, &[(path, bytes)]).and_then(|()| builder.into_inner()).map(Bytes::from);
     Box::pin(futures_util::stream::iter([result]))
 }
 
-/// Files that root owns.
+/// Files that all may read.
 fn add(builder: &mut Builder<impl Write>, files: &[Own]) -> io::Result<()> {
-    for (path, bytes, mode) in files {
+    for (path, bytes) in files {
         let mut header = Header::new_gnu();
-        header.set_mode(*mode);
+        header.set_mode(0o644);
+        header.set_mtime(0);
         header.set_entry_type(EntryType::Regular);
         header.set_size(bytes.len() as u64);
-        builder.append_data(&mut header, path, bytes.as_slice())?;
+        builder.append_data(&mut header, path.trim_start_matches('/'), bytes.as_slice())?;
     }
     Ok(())
 }
 
-/// A tar of files of ours and of a cleaned source, and what was taken of the source once it is through. One tar, because the
-/// engine takes as long to begin with a tar as to unpack a small one.
+/// A tar of files of ours and of a cleaned source, and what was taken of the source once it is through.
 pub fn source(
     own: Vec<Own>,
     intake: Intake,
     from: impl AsyncRead + Send + Unpin + 'static,
-) -> (Bytestream, tokio::task::JoinHandle<io::Result<Taken>>) {
+) -> (DuplexStream, tokio::task::JoinHandle<io::Result<Taken>>) {
     let (near, far) = tokio::io::duplex(1 << 18);
     let copying = tokio::task::spawn_blocking(move || {
         let mut builder = Builder::new(SyncIoBridge::new(near));
@@ -47,5 +47,5 @@ pub fn source(
         builder.into_inner()?.flush()?;
         Ok(taken)
     });
-    (Box::pin(ReaderStream::with_capacity(far, 1 << 17)), copying)
+    (far, copying)
 }

@@ -186,6 +186,12 @@ pub fn slug(app: &AppRef, build: &str, error: SlugError) -> Trouble {
             .next(
                 "let the build remove what the app does not need at run time (or name source files in .slugignore), commit and push again",
             ),
+        SlugError::Broken(error) => {
+            log(build, &error);
+            Trouble::new(Code::BuildFailed, failed(app))
+                .why("Its slug can not be read: something in the build wrote to the standard output of the container.")
+                .next("let the build write to its own standard output, commit and push again")
+        }
         SlugError::Io(error) => io(build, error),
     }
 }

@@ -148,7 +148,7 @@ grep -E 'CapEff|CapBnd|NoNewPrivs|Seccomp:' /proc/self/status
 ls /var/run/docker.sock 2>&1 || true
 env | sort
 touch /etc/x /usr/x 2>&1 || true
-cat /slipway/build.sh > /dev/null && echo readable; echo >> /slipway/build.sh || echo not writable
+find / -xdev -name '*build.sh*' -not -path '/proc/*' 2>/dev/null || true
 "#;
     bench.build(&Files::script(script)).await.expect("it builds");
     let heard = bench.heard.text();
@@ -156,8 +156,33 @@ cat /slipway/build.sh > /dev/null && echo readable; echo >> /slipway/build.sh ||
     assert!(heard.contains("CapEff:\t0000000000000000") && heard.contains("CapBnd:\t0000000000000000"), "{heard}");
     assert!(heard.contains("NoNewPrivs:\t1") && heard.contains("Seccomp:\t2"), "{heard}");
     assert!(heard.contains("/var/run/docker.sock': No such file") && heard.contains("'/etc/x': Permission denied"), "{heard}");
-    assert!(heard.contains("not writable"), "{heard}");
+    assert!(!heard.contains("build.sh"), "the script is a file that the build could change: {heard}");
     bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_script_hides_from_its_own_user_is_in_the_slug() {
+    let bench = Bench::new("walls-hidden", small()).await;
+    let script = "mkdir -p a/b; echo word | tee a/b/secret > shown; chmod 000 a/b/secret a/b a shown";
+    let files = Files::of(&[("Procfile", "web: sleep 1000\n"), ("bin/build", &format!("#!/bin/bash\n{script}\n"))]);
+    let slug = bench.build(&files).await.expect("it builds");
+    let running = bench.serve(&slug).await;
+    assert_eq!(running.exec("cat /app/a/b/secret /app/shown"), "word\nword");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_script_leaves_running_does_not_change_its_slug_while_it_is_taken() {
+    let bench = Bench::new("walls-busy", small()).await;
+    let script = "head -c 30M /dev/urandom > large\n(setsid bash -c 'while :; do date >> /app/grows; done' &)\nsleep 0.2";
+    bench.build(&Files::script(script)).await.expect("it builds");
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_writes_into_its_slug_is_refused_in_words() {
+    let trouble = refused("walls-junk", small(), "head -c 2000 /dev/urandom > /proc/1/fd/1").await;
+    assert_eq!(trouble.code, Code::BuildFailed, "{trouble}");
+    assert!(trouble.why.contains("standard output of the container"), "{trouble}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,6 +55,11 @@ pub fn room(pool: &Pool) -> usize {
 pub(crate) struct Held(Mutex<HashMap<Hostname, u32>>);
 
 impl Held {
+    /// All of them.
+    pub(crate) fn total(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(|count| u64::from(*count)).sum()
+    }
+
     fn enter(&self, host: &Hostname, max: u32) -> bool {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = held.entry(host.clone()).or_default();

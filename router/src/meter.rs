@@ -57,6 +57,8 @@ pub struct Metrics {
     pub refused: u64,
     /// Client connections that are open.
     pub connections: u64,
+    /// Requests that wait until their app is there.
+    pub held: u64,
     /// Access lines that were dropped.
     pub dropped_lines: u64,
 }
@@ -109,6 +111,7 @@ impl fmt::Display for Metrics {
             ("refused_total", "counter", self.refused),
             ("dropped_lines_total", "counter", self.dropped_lines),
             ("connections", "gauge", self.connections),
+            ("held", "gauge", self.held),
         ] {
             writeln!(f, "# TYPE slipway_router_{name} {kind}\nslipway_router_{name} {value}")?;
         }

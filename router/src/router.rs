@@ -100,6 +100,7 @@ impl Handle {
     pub fn metrics(&self) -> Metrics {
         let mut metrics = Metrics::of(&self.shared.meters);
         metrics.connections = self.shared.connections.load(Ordering::Relaxed);
+        metrics.held = self.shared.held.total();
         metrics.dropped_lines = self.shared.sink.as_ref().map_or(0, Sink::dropped);
         metrics
     }

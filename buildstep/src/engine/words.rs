@@ -13,6 +13,9 @@ pub type Bytestream = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> +
 /// Output of a container; the flag tells standard error.
 pub type Output = Pin<Box<dyn Stream<Item = Result<(bool, Bytes), std::io::Error>> + Send>>;
 
+/// Input of a container.
+pub type Input = Pin<Box<dyn tokio::io::AsyncWrite + Send>>;
+
 /// A container to create.
 #[derive(Debug, Clone, Default)]
 pub struct ContainerSpec {
@@ -34,6 +37,8 @@ pub struct ContainerSpec {
     pub network: Option<String>,
     /// Named volumes by mount point.
     pub volumes: Vec<(String, String)>,
+    /// Whether it is given something to read. It ends with what [`super::Engine::attach`] writes.
+    pub reads: bool,
     /// What it may use; none for the platform's own work.
     pub walls: Option<Walls>,
 }

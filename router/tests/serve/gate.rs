@@ -13,7 +13,7 @@ fn held(running: &Running, n: usize) -> Vec<Client> {
             let mut client = running.connect();
             client.send(format!("GET /{n} HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
             // Order of arrival is what is tested.
-            std::thread::sleep(Duration::from_millis(5));
+            wait_until("a held request", || running.handle.metrics().held == n as u64 + 1);
             client
         })
         .collect()
