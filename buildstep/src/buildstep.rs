@@ -54,9 +54,6 @@ pub enum SetupError {
     /// A template is broken.
     #[error(transparent)]
     Template(#[from] TemplateError),
-    /// The engine can not be reached.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
     /// The work folder can not be made.
     #[error("could not make the folder {path}")]
     Work {
@@ -87,14 +84,14 @@ pub struct Buildstep {
 }
 
 impl Buildstep {
-    /// Sets up a builder that stores images in `registry`.
-    pub async fn new(config: Config, registry: Registry) -> Result<Self, SetupError> {
+    /// Sets up a builder that stores images in `registry`. The engine may be away: it is asked by the builds.
+    pub fn new(config: Config, registry: Registry) -> Result<Self, SetupError> {
         let mut catalog = Catalog::builtin()?;
         for folder in &config.templates {
             catalog.add_folder(folder)?;
         }
         std::fs::create_dir_all(&config.work).map_err(|source| SetupError::Work { path: config.work.clone(), source })?;
-        let engine = Engine::connect(&config.docker).await?;
+        let engine = Engine::at(&config.docker);
         let host = HostEnv::of_host(config.ca.as_deref());
         let layers = Arc::new(Layers::new(
             engine.clone(),

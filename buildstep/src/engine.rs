@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -60,6 +61,7 @@ impl EngineError {
         let causes = std::iter::successors(std::error::Error::source(&*self.source), |cause| cause.source());
         let refused = causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).last();
         match (&*self.source, refused) {
+            (Error::SocketNotFoundError(_), _) => format!("could not {}: {}", self.doing, std::io::ErrorKind::NotFound),
             (Error::RequestTimeoutError, _) => format!("could not {}: no answer in time", self.doing),
             (_, Some(io)) => format!("could not {}: {}", self.doing, io.kind()),
             _ => format!("could not {}: the connection broke", self.doing),
@@ -99,25 +101,34 @@ async fn progress<T>(
     Ok(())
 }
 
-/// A connection to Docker.
+/// The way to Docker. It may be away when this is made, and at any time after.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    docker: Docker,
+    socket: String,
+    /// Made with the first answer: only the engine knows the version that both speak.
+    client: Arc<OnceLock<Docker>>,
 }
 
 impl Engine {
-    /// Connects through a unix socket.
-    pub async fn connect(socket: &str) -> Result<Self, EngineError> {
+    /// The engine behind a unix socket. Asks nothing yet.
+    pub fn at(socket: &str) -> Self {
+        Self { socket: socket.to_owned(), client: Arc::default() }
+    }
+
+    async fn docker(&self) -> Result<&Docker, EngineError> {
+        if let Some(docker) = self.client.get() {
+            return Ok(docker);
+        }
         // Each call has a limit of its own; the client's is that of the longest.
-        let made = Docker::connect_with_unix(socket, MOVE.as_secs(), bollard::API_DEFAULT_VERSION);
+        let made = Docker::connect_with_unix(&self.socket, MOVE.as_secs(), bollard::API_DEFAULT_VERSION);
         let docker = made.map_err(|source| EngineError { doing: "connect to Docker", source: Box::new(source) })?;
         let docker = docker.negotiate_version().within(ASK, "connect to Docker").await?;
-        Ok(Self { docker })
+        Ok(self.client.get_or_init(|| docker))
     }
 
     /// What an image says about itself; none when it is not here.
     pub async fn image(&self, name: &str) -> Result<Option<ImageFacts>, EngineError> {
-        match self.docker.inspect_image(name).within(ASK, "inspect an image").await {
+        match self.docker().await?.inspect_image(name).within(ASK, "inspect an image").await {
             Ok(image) => Ok(Some(ImageFacts {
                 labels: image.config.and_then(|config| config.labels).unwrap_or_default().into_iter().collect(),
                 size: image.size.unwrap_or_default().max(0) as u64,
@@ -131,7 +142,7 @@ impl Engine {
     pub async fn pull(&self, name: &str, login: Option<(String, String)>, told: Moved<'_>) -> Result<(), EngineError> {
         let options = query::CreateImageOptions { from_image: Some(name.into()), ..Default::default() };
         let mut tally = Tally::default();
-        progress(self.docker.create_image(Some(options), None, login.map(credentials)), "pull an image", |report| {
+        progress(self.docker().await?.create_image(Some(options), None, login.map(credentials)), "pull an image", |report| {
             let sizes = report.progress_detail.and_then(|detail| Some((detail.current?, detail.total.unwrap_or_default())));
             let (id, status) = (report.id.unwrap_or_default(), report.status.unwrap_or_default());
             tally.pulled(&id, &status, sizes).into_iter().for_each(told);
@@ -149,7 +160,8 @@ impl Engine {
             ..Default::default()
         };
         let body = bollard::body_try_stream(tar);
-        self.docker
+        self.docker()
+            .await?
             .create_image(Some(options), Some(body), None)
             .try_for_each(|_| async { Ok(()) })
             .within(MOVE, "import the base image")
@@ -160,7 +172,7 @@ impl Engine {
     pub async fn push(&self, repository: &str, tag: &str, login: Option<(String, String)>, told: Moved<'_>) -> Result<(), EngineError> {
         let options = query::PushImageOptions { tag: Some(tag.into()), platform: None };
         let mut tally = Tally::default();
-        progress(self.docker.push_image(repository, Some(options), login.map(credentials)), "push a stack layer", |report| {
+        progress(self.docker().await?.push_image(repository, Some(options), login.map(credentials)), "push a stack layer", |report| {
             let sizes = report.progress_detail.and_then(|detail| Some((detail.current?, detail.total.unwrap_or_default())));
             tally.pushed(&report.status.unwrap_or_default(), sizes).into_iter().for_each(told);
         })
@@ -170,12 +182,12 @@ impl Engine {
     /// Gives an image another name.
     pub async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineError> {
         let options = query::TagImageOptions { repo: Some(repository.into()), tag: Some(tag.into()) };
-        self.docker.tag_image(image, Some(options)).within(ASK, "tag an image").await
+        self.docker().await?.tag_image(image, Some(options)).within(ASK, "tag an image").await
     }
 
     /// Removes a name of an image.
     pub async fn untag(&self, name: &str) -> Result<(), EngineError> {
-        match self.docker.remove_image(name, None::<query::RemoveImageOptions>, None).within(ACT, "remove an image").await {
+        match self.docker().await?.remove_image(name, None::<query::RemoveImageOptions>, None).within(ACT, "remove an image").await {
             Err(error) if error.status() != Some(404) => Err(error),
             _ => Ok(()),
         }
@@ -185,14 +197,14 @@ impl Engine {
     pub async fn images(&self, labels: &[String]) -> Result<Vec<ListedImage>, EngineError> {
         let filters = HashMap::from([("label".to_owned(), labels.to_vec())]);
         let options = query::ListImagesOptions { filters: Some(filters), ..Default::default() };
-        let list = self.docker.list_images(Some(options)).within(ASK, "list images").await?;
+        let list = self.docker().await?.list_images(Some(options)).within(ASK, "list images").await?;
         let named = |tags: Vec<String>| tags.into_iter().filter(|tag| !tag.contains("<none>")).collect();
         Ok(list.into_iter().map(|image| ListedImage { id: image.id, names: named(image.repo_tags), created: image.created }).collect())
     }
 
     /// Removes an image, or a name of it, unless a container or another image uses it; says whether it went.
     pub async fn remove_unused(&self, name: &str) -> Result<bool, EngineError> {
-        match self.docker.remove_image(name, None::<query::RemoveImageOptions>, None).within(ACT, "remove an image").await {
+        match self.docker().await?.remove_image(name, None::<query::RemoveImageOptions>, None).within(ACT, "remove an image").await {
             Ok(_) => Ok(true),
             Err(error) if matches!(error.status(), Some(404 | 409)) => Ok(false),
             Err(error) => Err(error),
@@ -245,7 +257,7 @@ impl Engine {
             ..Default::default()
         };
         let options = query::CreateContainerOptions { name: Some(spec.name), ..Default::default() };
-        Ok(self.docker.create_container(Some(options), body).within(ACT, "create a container").await?.id)
+        Ok(self.docker().await?.create_container(Some(options), body).within(ACT, "create a container").await?.id)
     }
 
     /// Unpacks a tar in a container that need not run.
@@ -253,7 +265,7 @@ impl Engine {
         let options = query::UploadToContainerOptions { path: folder.into(), ..Default::default() };
         let doing = "copy files into a layer";
         let (tar, stalled) = moving(tar);
-        let uploading = self.docker.upload_to_container(container, Some(options), bollard::body_try_stream(tar));
+        let uploading = self.docker().await?.upload_to_container(container, Some(options), bollard::body_try_stream(tar));
         tokio::select! {
             uploaded = uploading.within(MOVE, doing) => uploaded,
             () = stalled => Err(EngineError { doing, source: Box::new(Error::RequestTimeoutError) }),
@@ -264,7 +276,7 @@ impl Engine {
     pub async fn attach(&self, container: &str) -> Result<(Input, Output), EngineError> {
         use bollard::container::LogOutput;
         let options = query::AttachContainerOptions { stream: true, stdin: true, stdout: true, stderr: true, ..Default::default() };
-        let attached = self.docker.attach_container(container, Some(options)).within(ACT, "read the output of a build").await?;
+        let attached = self.docker().await?.attach_container(container, Some(options)).within(ACT, "read the output of a build").await?;
         let output = attached
             .output
             .map_ok(|frame| (matches!(frame, LogOutput::StdErr { .. }), frame.into_bytes()))
@@ -274,12 +286,12 @@ impl Engine {
 
     /// Starts a container.
     pub async fn start(&self, container: &str) -> Result<(), EngineError> {
-        self.docker.start_container(container, None).within(ACT, "start a container").await
+        self.docker().await?.start_container(container, None).within(ACT, "start a container").await
     }
 
     /// Whether a container runs.
     pub async fn runs(&self, container: &str) -> Result<bool, EngineError> {
-        match self.docker.inspect_container(container, None).within(ASK, "inspect a container").await {
+        match self.docker().await?.inspect_container(container, None).within(ASK, "inspect a container").await {
             Ok(facts) => Ok(facts.state.and_then(|state| state.running).unwrap_or(false)),
             Err(error) if error.status() == Some(404) => Ok(false),
             Err(error) => Err(error),
@@ -288,7 +300,7 @@ impl Engine {
 
     /// Waits until a container has ended. The engine is asked now and then as well: some lose the end that is waited for.
     pub async fn ended(&self, container: &str) -> Result<Ended, EngineError> {
-        let mut waiting = std::pin::pin!(self.docker.wait_container(container, None));
+        let mut waiting = std::pin::pin!(self.docker().await?.wait_container(container, None));
         loop {
             match tokio::time::timeout(ASK, waiting.next()).await {
                 Ok(Some(Err(source))) if !matches!(source, Error::DockerContainerWaitError { .. }) => {
@@ -299,13 +311,14 @@ impl Engine {
                 Err(_) => {}
             }
         }
-        let state = self.docker.inspect_container(container, None).within(ASK, "inspect a container").await?.state.unwrap_or_default();
+        let state =
+            self.docker().await?.inspect_container(container, None).within(ASK, "inspect a container").await?.state.unwrap_or_default();
         Ok(Ended { code: state.exit_code.unwrap_or(-1), out_of_memory: state.oom_killed.unwrap_or(false) })
     }
 
     /// Kills every process of a container; one that has ended is as good.
     pub async fn kill(&self, container: &str) -> Result<(), EngineError> {
-        match self.docker.kill_container(container, None).within(ACT, "kill a container").await {
+        match self.docker().await?.kill_container(container, None).within(ACT, "kill a container").await {
             Err(error) if !matches!(error.status(), Some(404 | 409)) => Err(error),
             _ => Ok(()),
         }
@@ -314,7 +327,7 @@ impl Engine {
     /// Removes a container with everything that it wrote.
     pub async fn remove(&self, container: &str) -> Result<(), EngineError> {
         let options = query::RemoveContainerOptions { force: true, v: true, ..Default::default() };
-        match self.docker.remove_container(container, Some(options)).within(ACT, "remove a container").await {
+        match self.docker().await?.remove_container(container, Some(options)).within(ACT, "remove a container").await {
             Err(error) if !matches!(error.status(), Some(404 | 409)) => Err(error),
             _ => Ok(()),
         }
@@ -337,20 +350,21 @@ impl Engine {
             cmd: Some(vec!["/bin/bash".into()]),
             ..Default::default()
         };
-        self.docker.commit_container(options, config).within(MOVE, "store a stack layer").await.map(|_| ())
+        self.docker().await?.commit_container(options, config).within(MOVE, "store a stack layer").await.map(|_| ())
     }
 
     /// Containers that carry labels.
     pub async fn labelled(&self, labels: &[String]) -> Result<Vec<Listed>, EngineError> {
         let filters = HashMap::from([("label".to_owned(), labels.to_vec())]);
         let options = query::ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
-        let list = self.docker.list_containers(Some(options)).within(ASK, "list containers").await?;
+        let list = self.docker().await?.list_containers(Some(options)).within(ASK, "list containers").await?;
         Ok(list
             .into_iter()
             .map(|container| Listed {
                 id: container.id.unwrap_or_default(),
                 name: container.names.unwrap_or_default().first().map(|name| name.trim_start_matches('/').to_owned()).unwrap_or_default(),
                 labels: container.labels.unwrap_or_default().into_iter().collect(),
+                created: container.created.unwrap_or_default(),
             })
             .collect())
     }
@@ -358,7 +372,7 @@ impl Engine {
     /// Processes and threads of a container at this moment.
     pub async fn processes(&self, container: &str) -> Result<u64, EngineError> {
         let options = query::StatsOptions { stream: false, one_shot: true };
-        let mut stats = std::pin::pin!(self.docker.stats(container, Some(options)));
+        let mut stats = std::pin::pin!(self.docker().await?.stats(container, Some(options)));
         let sample = stats.next().map(Option::transpose).within(ASK, "measure a build").await?;
         Ok(sample.and_then(|sample| sample.pids_stats).and_then(|pids| pids.current).unwrap_or_default())
     }
@@ -366,13 +380,13 @@ impl Engine {
     /// Bytes that a container wrote to its own layer, as the engine counts them.
     pub async fn written(&self, container: &str) -> Result<u64, EngineError> {
         let options = query::InspectContainerOptions { size: true };
-        let facts = self.docker.inspect_container(container, Some(options)).within(ASK, "measure a build").await?;
+        let facts = self.docker().await?.inspect_container(container, Some(options)).within(ASK, "measure a build").await?;
         Ok(facts.size_rw.unwrap_or_default().max(0) as u64)
     }
 
     /// Where a container's files lie.
     pub async fn places(&self, container: &str) -> Result<Places, EngineError> {
-        let facts = self.docker.inspect_container(container, None).within(ASK, "inspect a container").await?;
+        let facts = self.docker().await?.inspect_container(container, None).within(ASK, "inspect a container").await?;
         let layer = facts.graph_driver.and_then(|driver| driver.data.get("UpperDir").cloned()).map(PathBuf::from);
         let volumes = facts.mounts.unwrap_or_default().into_iter().filter_map(|mount| mount.source).map(PathBuf::from).collect();
         Ok(Places { layer, volumes })
@@ -380,7 +394,7 @@ impl Engine {
 
     /// Makes a network unless it is there: own bridge, no traffic between its containers.
     pub async fn network(&self, name: &str, bridge: &str, subnet: &str) -> Result<(), EngineError> {
-        match self.docker.inspect_network(name, None).within(ASK, "look for the network of builds").await {
+        match self.docker().await?.inspect_network(name, None).within(ASK, "look for the network of builds").await {
             Ok(_) => return Ok(()),
             Err(error) if error.status() == Some(404) => {}
             Err(error) => return Err(error),
@@ -394,7 +408,7 @@ impl Engine {
             labels: Some(HashMap::from([("slipway.kind".to_owned(), "build".to_owned())])),
             ..Default::default()
         };
-        match self.docker.create_network(request).within(ACT, "make the network of builds").await {
+        match self.docker().await?.create_network(request).within(ACT, "make the network of builds").await {
             Err(error) if error.status() != Some(409) => Err(error),
             _ => Ok(()),
         }
@@ -403,19 +417,19 @@ impl Engine {
     /// Makes a volume unless it is there.
     pub async fn volume(&self, name: &str, labels: HashMap<String, String>) -> Result<(), EngineError> {
         let request = VolumeCreateRequest { name: Some(name.into()), labels: Some(labels), ..Default::default() };
-        self.docker.create_volume(request).within(ACT, "make the cache of an app").await.map(|_| ())
+        self.docker().await?.create_volume(request).within(ACT, "make the cache of an app").await.map(|_| ())
     }
 
     /// Volumes that carry a label.
     pub async fn volumes(&self, labels: &[String]) -> Result<Vec<String>, EngineError> {
         let options = query::ListVolumesOptions { filters: Some(HashMap::from([("label".to_owned(), labels.to_vec())])) };
-        let list = self.docker.list_volumes(Some(options)).within(ASK, "list caches").await?;
+        let list = self.docker().await?.list_volumes(Some(options)).within(ASK, "list caches").await?;
         Ok(list.volumes.unwrap_or_default().into_iter().map(|volume| volume.name).collect())
     }
 
     /// Where a volume lies on this machine, if it is there.
     pub async fn volume_place(&self, name: &str) -> Result<Option<PathBuf>, EngineError> {
-        match self.docker.inspect_volume(name).within(ASK, "look at a cache").await {
+        match self.docker().await?.inspect_volume(name).within(ASK, "look at a cache").await {
             Ok(volume) => Ok(Some(volume.mountpoint.into())),
             Err(error) if error.status() == Some(404) => Ok(None),
             Err(error) => Err(error),
@@ -424,7 +438,7 @@ impl Engine {
 
     /// Removes a volume; one that is in use stays and says so.
     pub async fn remove_volume(&self, name: &str) -> Result<(), EngineError> {
-        match self.docker.remove_volume(name, None::<query::RemoveVolumeOptions>).within(ACT, "remove a cache").await {
+        match self.docker().await?.remove_volume(name, None::<query::RemoveVolumeOptions>).within(ACT, "remove a cache").await {
             Err(error) if error.status() != Some(404) => Err(error),
             _ => Ok(()),
         }

@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::StreamExt;
 use model::Meter;
 use tokio::sync::Mutex;
 use tokio_util::io::ReaderStream;
@@ -21,6 +21,7 @@ use crate::packages::{Heard, Packages};
 use crate::registry::{Registry, RegistryError};
 use crate::run::SCOPE_LABEL;
 use crate::sanitize::Sanitizer;
+use crate::spools;
 use crate::stack::{INSTALL, LayerName, Part, Recipe, TIDY, TITLE, UID};
 use crate::template::{LayerSpec, Template};
 use crate::told::{News, Progress};
@@ -136,8 +137,11 @@ impl Layers {
         } else {
             std::fs::create_dir_all(&self.work)?;
             let folder = tempdir(&self.work)?;
-            bootstrap::make(&folder.0, &Mirror::of_host().await, progress).await?;
-            let mut tar = bootstrap::tar(&folder.0)?;
+            // In a folder of its own: a system sets the times of its root, and leftovers are known by theirs.
+            let root = folder.0.join("root");
+            std::fs::create_dir(&root)?;
+            bootstrap::make(&root, &Mirror::of_host().await, progress).await?;
+            let mut tar = bootstrap::tar(&root)?;
             let stream = ReaderStream::with_capacity(tar.stdout.take().expect("it was piped"), 1 << 18);
             let changes = vec!["ENV LANG=C.UTF-8".into(), "WORKDIR /app".into(), format!("USER {UID}:{UID}")];
             self.engine.import(Box::pin(stream), &name.repository, &name.tag, changes).await?;
@@ -299,12 +303,15 @@ impl Layers {
         Ok(Base { repository: name.repository.clone(), layers: manifest.layers, config })
     }
 
-    /// Removes what an interrupted making left behind.
-    pub async fn reap(&self) -> Result<(), EngineError> {
+    /// Removes what a making that was interrupted before `begun` left behind. Later ones may be under way, here or by hand.
+    pub async fn reap(&self, begun: SystemTime) -> Result<(), EngineError> {
+        let seconds = begun.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
         let stale = self.engine.labelled(&[STACK_LABEL.to_owned(), format!("{SCOPE_LABEL}={}", self.scope)]).await?;
-        futures_util::stream::iter(stale).map(Ok).try_for_each(|container| async move { self.engine.remove(&container.id).await }).await?;
+        for container in stale.iter().filter(|container| container.created < seconds) {
+            self.engine.remove(&container.id).await?;
+        }
         for entry in std::fs::read_dir(&self.work).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(TEMP) {
+            if entry.file_name().to_string_lossy().starts_with(TEMP) && spools::is_older(&entry, begun) {
                 let _ = std::fs::remove_dir_all(entry.path());
             }
         }

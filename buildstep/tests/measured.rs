@@ -78,7 +78,7 @@ async fn every_step_of_a_known_size_is_measured_to_its_end() {
         ..Config::default()
     };
     let procfile = "procfile".parse().expect("a name");
-    let plain = Buildstep::new(catalogue(Vec::new(), Recipe::default()), Registry::new(address.clone(), None)).await.expect("a builder");
+    let plain = Buildstep::new(catalogue(Vec::new(), Recipe::default()), Registry::new(address.clone(), None)).expect("a builder");
     plain.boot_template(&procfile, &|_| {}).await.expect("a system to stand on");
     let below = docker(&["images", "--format", "{{.Repository}}:{{.Tag}}", "slipway/stack-procfile-run"]);
     let below = below.lines().next().expect("the layer that was just made").to_owned();
@@ -93,7 +93,7 @@ async fn every_step_of_a_known_size_is_measured_to_its_end() {
     template(&work.path().join("templates"));
     let recipe = Recipe { base_image: Some(image.clone()), ..Recipe::default() };
     let config = catalogue(vec![work.path().join("templates")], recipe);
-    let builder = Buildstep::new(config, Registry::new(address, None)).await.expect("a builder");
+    let builder = Buildstep::new(config, Registry::new(address, None)).expect("a builder");
     let told: Mutex<BTreeMap<String, Vec<Meter>>> = Mutex::default();
     let progress = |news: News<'_>| {
         if let News::Measured(meter) = news {

@@ -188,7 +188,7 @@ async fn a_build_that_writes_into_its_slug_is_refused_in_words() {
 #[tokio::test(flavor = "multi_thread")]
 async fn leftovers_of_another_life_are_reaped() {
     use manager::Builder as _;
-    let bench = Bench::new("walls-reap", small()).await;
+    let mut bench = Bench::new("walls-reap", small()).await;
     bench.build(&Files::script("true")).await.expect("it builds, so that its stack is there");
     let image = docker(&["images", "--quiet", "slipway/stack-procfile-build"]);
     let image = image.lines().next().expect("the layer").to_owned();
@@ -209,6 +209,7 @@ async fn leftovers_of_another_life_are_reaped() {
     // What a layer is once a newer one of its recipe has taken its name.
     let nameless = |scope: &str| docker(&["commit", "--change", &format!("LABEL slipway.layer={scope}"), &foreign]);
     let (worn, of_another) = (nameless(SCOPE), nameless("another"));
+    run("slipway-stack-begun", &["slipway.kind=stack", &mine]);
     bench.builder.reap().await;
     let left = bench.found();
     let images = docker(&["images", "--no-trunc", "--quiet", "--filter", "dangling=true"]);
@@ -222,5 +223,10 @@ async fn leftovers_of_another_life_are_reaped() {
     assert!(!images.contains(&worn), "a layer that lost its name stays: {images}");
     assert!(images.contains(&of_another) && others.contains(&of_another), "a layer of another platform was touched: {images}");
     assert_eq!(mark, SCOPE, "what makes layers marks them as what removes them looks for");
+    assert!(left.iter().any(|found| found == "container slipway-stack-begun"), "a layer that may be in the making was touched");
+    bench.next_life().await;
+    bench.builder.reap().await;
+    let left = bench.found();
+    assert!(!left.iter().any(|found| found.starts_with("container ")), "what the life before left is there: {left:?}");
     bench.close().await;
 }

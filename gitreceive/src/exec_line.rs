@@ -20,7 +20,7 @@ pub enum Service {
     Upload,
 }
 
-/// A repository as written in a remote URL: `acme/shop/dev`, or `shop/dev` for a user of one tenant.
+/// A repository as written in a remote URL: `acme/shop/dev`, or `shop/dev` where the platform can tell the tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepoPath {
     /// The tenant, when written.

@@ -1,7 +1,7 @@
 //! Apps and their environments.
 
 use chrono::Utc;
-use model::{AppEnv, AppPath, AppRef, Code, EnvName, Hostname, TeamName, TenantName, Trouble};
+use model::{AppEnv, AppPath, AppRef, Code, Hostname, TeamName, TenantName, Trouble};
 use serde_json::json;
 use store::records::{App, Change, Env, Role};
 
@@ -61,7 +61,7 @@ impl Manager {
         }
         self.record(&mut change, who, Verb::AppsCreate, Some(&app.tenant), app.to_string(), json!({ "team": team })).await?;
         // The remotes that everybody starts with; others come with their first push.
-        for env in [EnvName::dev(), EnvName::prod()] {
+        for env in crate::remote::first_envs() {
             self.add_env(&mut change, &app.in_env(env)).await?;
         }
         change.commit().await.or_internal()?;

@@ -23,11 +23,13 @@ pub mod ps;
 pub mod push;
 mod queue;
 pub mod releases;
+pub mod remote;
 pub mod retention;
 pub mod rollout;
 pub mod say;
 pub mod scale;
 pub mod source;
+mod telling;
 pub mod tokens;
 
 use std::path::PathBuf;

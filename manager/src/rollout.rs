@@ -2,19 +2,18 @@
 //!
 //! The judgement is pure: what should run and what runs go in, a verdict comes out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{
-    AppEnv, Code, Formation, InstanceId, InstanceState, InstanceStatus, ReleaseNumber, ReleaseState, RunSpec, Trouble, release::Cause, say,
-};
+use model::{AppEnv, Code, Formation, InstanceState, InstanceStatus, ReleaseNumber, ReleaseState, RunSpec, Trouble, release::Cause, say};
 use store::live::Area;
 use tokio::time::Instant;
 
 use crate::authorize::Verb;
 use crate::identity::Identity;
 use crate::say::Say;
+use crate::telling::Telling;
 use crate::{Manager, OrInternal};
 
 /// Beyond the time that an app may take to start: pulling, placing.
@@ -59,7 +58,8 @@ pub fn judge(formation: &Formation, statuses: &[InstanceStatus]) -> Verdict {
     if healthy == wanted { Verdict::Live { instances: wanted } } else { Verdict::Waiting { healthy, wanted } }
 }
 
-fn is_broken(status: &InstanceStatus) -> bool {
+/// Whether an instance fails its rollout.
+pub(crate) fn is_broken(status: &InstanceStatus) -> bool {
     match status.state {
         InstanceState::Flapping | InstanceState::ImageMissing => true,
         InstanceState::Crashed | InstanceState::Starting | InstanceState::ImagePullFailed => status.restarts >= TRIES,
@@ -190,7 +190,7 @@ impl Manager {
         let Some(spec) = self.live.spec(app, number).await.or_internal()? else {
             return Err(Trouble::internal(format!("no spec of {app} {number}")));
         };
-        let mut told: BTreeSet<(InstanceId, InstanceState, u32)> = BTreeSet::new();
+        let mut telling = Telling::default();
         let mut blocked_told = String::new();
         let begun = Instant::now();
         loop {
@@ -202,10 +202,9 @@ impl Manager {
             }
             let mut statuses = self.instances_of(app).await?;
             statuses.sort_by(|a, b| (&a.process, a.ordinal).cmp(&(&b.process, b.ordinal)));
+            let at = say::elapsed(begun.elapsed().as_millis() as u64);
             for status in statuses.iter().filter(|status| status.release == number && status.epoch == formation.epoch) {
-                if told.insert((status.id.clone(), status.state, status.restarts)) {
-                    tell(status, begun, said);
-                }
+                telling.tell(status, &at, said);
             }
             match judge(&formation, &statuses) {
                 Verdict::Live { instances } => return Ok(Ok(instances)),
@@ -219,9 +218,10 @@ impl Manager {
                     let limit = deadline(&formation, &spec);
                     if begun.elapsed() > limit {
                         let code = if blocked_told.is_empty() { Code::RolloutTimeout } else { Code::NoCapacity };
-                        return Ok(Err(Trouble::new(code, format!("{number} of {app} did not become healthy in time"))
+                        let trouble = Trouble::new(code, format!("{number} of {app} did not become healthy in time"))
                             .why(format!("After {} s, {healthy} of {wanted} were healthy. {blocked_told}", limit.as_secs()))
-                            .next(format!("slipway ps -a {} -e {}", app.app_ref(), app.env))));
+                            .next(format!("slipway ps -a {} -e {}", app.app_ref(), app.env));
+                        return Ok(Err(telling.held().fold(trouble, |trouble, reason| trouble.also(format!("One crashed: {reason}.")))));
                     }
                 }
             }
@@ -268,22 +268,10 @@ impl Manager {
     }
 }
 
-fn tell(status: &InstanceStatus, begun: Instant, said: &dyn Say) {
-    let at = say::elapsed(begun.elapsed().as_millis() as u64);
-    let place = format!("{} on {} in zone {}", status.label(), status.host, status.zone);
-    match status.state {
-        InstanceState::Healthy => said.detail(format!("{place}: healthy after {at}")),
-        InstanceState::Pulling | InstanceState::Starting if status.restarts == 0 => {}
-        state => {
-            let reason = status.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-            said.warn(format!("{place}: {}{reason}", state.as_str()));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::InstanceId;
 
     fn status(ordinal: u32, release: u32, state: InstanceState) -> InstanceStatus {
         InstanceStatus {

@@ -1,7 +1,7 @@
 //! What a visitor reads when no app answers: one page per cause, each with its stable code.
 //!
 //! Owns all words of the router towards visitors and the choice of status and code. Must never show anything of the inside:
-//! no addresses, no instance, no error of ours.
+//! no addresses but that of the code's page, no instance, no error of ours.
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};

@@ -138,7 +138,7 @@ async fn roles(config: &Config, begun: Instant, records: Records, keyring: Arc<K
     backs.spawn(named("registry", registry.serve(back.clone())));
 
     tracing::debug!(role = "builder", "starting");
-    let builder = Arc::new(parts::builder(config, registry_address, &registry_login).await?);
+    let builder = Arc::new(parts::builder(config, registry_address, &registry_login)?);
     let scheduler = scheduler::Scheduler::new(live.clone(), scheduler::Config::default());
     let placement = Arc::new(placement::Blocks(scheduler.blocked()));
     let manager = Arc::new(Manager::new(records.clone(), live.clone(), keyring.clone(), settings(config), builder.clone(), placement));

@@ -1,9 +1,10 @@
 //! The Docker Engine behind `Runtime`. The only file of this crate that knows bollard.
 //!
-//! Works with API 1.41 (Engine 20.10) and later: the version is agreed at connect. The engine may go away and come back at
-//! any time; the client finds it again by itself.
+//! Works with API 1.41 (Engine 20.10) and later: the version is agreed with the first answer. The engine may be away at the start,
+//! go away and come back at any time; the client finds it by itself.
 
 use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,7 +18,7 @@ use bollard::models::{
     IpamConfig, NetworkCreateRequest, NetworkingConfig, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters as query;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::{StreamExt, TryFutureExt, TryStreamExt};
 use model::Time;
 
 use crate::config::{Credentials, NetworkConfig};
@@ -50,19 +51,28 @@ async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Error>>
     }
 }
 
-/// A connection to the engine.
+/// The way to the engine. It may be away when this is made, and at any time after.
 #[derive(Debug, Clone)]
 pub struct DockerRuntime {
-    docker: Docker,
+    socket: String,
+    /// Made with the first answer: only the engine knows the version that both speak.
+    client: Arc<OnceLock<Docker>>,
 }
 
 impl DockerRuntime {
-    /// Connects to the engine behind a unix socket.
-    pub async fn connect(socket: &str) -> Result<Self, RuntimeError> {
+    /// The engine behind a unix socket. Asks nothing yet.
+    pub fn at(socket: &str) -> Self {
+        Self { socket: socket.to_owned(), client: Arc::default() }
+    }
+
+    async fn docker(&self) -> Result<&Docker, RuntimeError> {
+        if let Some(docker) = self.client.get() {
+            return Ok(docker);
+        }
         // Each call has a limit of its own; the client's is that of the longest.
-        let docker = Docker::connect_with_unix(socket, PULL.as_secs(), bollard::API_DEFAULT_VERSION).map_err(fail)?;
+        let docker = Docker::connect_with_unix(&self.socket, PULL.as_secs(), bollard::API_DEFAULT_VERSION).map_err(fail)?;
         let docker = within(ASK, docker.negotiate_version()).await?;
-        Ok(Self { docker })
+        Ok(self.client.get_or_init(|| docker))
     }
 }
 
@@ -162,7 +172,7 @@ fn entry(output: LogOutput) -> Option<LogEntry> {
 #[async_trait]
 impl Runtime for DockerRuntime {
     async fn ensure_network(&self, network: &NetworkConfig) -> Result<(), RuntimeError> {
-        match within(ASK, self.docker.inspect_network(&network.name, None::<query::InspectNetworkOptions>)).await {
+        match within(ASK, self.docker().await?.inspect_network(&network.name, None::<query::InspectNetworkOptions>)).await {
             Ok(found) => {
                 let configs = found.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
                 let wanted = network.subnet.to_string();
@@ -192,7 +202,7 @@ impl Runtime for DockerRuntime {
             labels: Some(HashMap::from([("slipway.network".into(), network.name.clone())])),
             ..Default::default()
         };
-        match within(ACT, self.docker.create_network(request)).await {
+        match within(ACT, self.docker().await?.create_network(request)).await {
             // Somebody else was faster.
             Ok(_) | Err(RuntimeError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -200,7 +210,7 @@ impl Runtime for DockerRuntime {
     }
 
     async fn image_user(&self, image: &str) -> Result<Option<String>, RuntimeError> {
-        match within(ASK, self.docker.inspect_image(image)).await {
+        match within(ASK, self.docker().await?.inspect_image(image)).await {
             Ok(found) => Ok(Some(found.config.and_then(|config| config.user).unwrap_or_default())),
             Err(RuntimeError::NoSuchContainer) => Ok(None),
             Err(error) => Err(error),
@@ -215,7 +225,7 @@ impl Runtime for DockerRuntime {
             ..Default::default()
         });
         let silent = |limit| RuntimeError::Unreachable(Box::new(Silent(limit)));
-        let mut progress = self.docker.create_image(Some(options), None, credentials).boxed();
+        let mut progress = self.docker().await?.create_image(Some(options), None, credentials).boxed();
         let deadline = tokio::time::Instant::now() + PULL;
         while let Some(step) = tokio::time::timeout(PULL_STALL, progress.next()).await.map_err(|_| silent(PULL_STALL))? {
             if tokio::time::Instant::now() >= deadline {
@@ -232,7 +242,7 @@ impl Runtime for DockerRuntime {
 
     async fn images(&self) -> Result<Vec<Image>, RuntimeError> {
         let options = query::ListImagesOptionsBuilder::default().digests(true).build();
-        let images = within(ASK, self.docker.list_images(Some(options))).await?;
+        let images = within(ASK, self.docker().await?.list_images(Some(options))).await?;
         Ok(images
             .into_iter()
             .map(|image| Image {
@@ -245,12 +255,12 @@ impl Runtime for DockerRuntime {
     }
 
     async fn remove_image(&self, name: &str) -> Result<(), RuntimeError> {
-        within(ACT, self.docker.remove_image(name, None::<query::RemoveImageOptions>, None)).await.map(drop)
+        within(ACT, self.docker().await?.remove_image(name, None::<query::RemoveImageOptions>, None)).await.map(drop)
     }
 
     async fn create(&self, spec: &ContainerSpec) -> Result<ContainerId, RuntimeError> {
         let options = query::CreateContainerOptionsBuilder::default().name(&spec.name).build();
-        match within(ACT, self.docker.create_container(Some(options), body(spec))).await {
+        match within(ACT, self.docker().await?.create_container(Some(options), body(spec))).await {
             Ok(made) => Ok(ContainerId(made.id)),
             Err(RuntimeError::NoSuchContainer) => Err(RuntimeError::NoSuchImage { image: spec.image.clone() }),
             Err(error) => Err(error),
@@ -258,7 +268,7 @@ impl Runtime for DockerRuntime {
     }
 
     async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError> {
-        within(ACT, self.docker.start_container(&id.0, None::<query::StartContainerOptions>)).await
+        within(ACT, self.docker().await?.start_container(&id.0, None::<query::StartContainerOptions>)).await
     }
 
     async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
@@ -267,7 +277,7 @@ impl Runtime for DockerRuntime {
             Signal::Kill => "SIGKILL",
         };
         let options = query::KillContainerOptionsBuilder::default().signal(name).build();
-        match within(ACT, self.docker.kill_container(&id.0, Some(options))).await {
+        match within(ACT, self.docker().await?.kill_container(&id.0, Some(options))).await {
             // 409: it does not run.
             Ok(()) | Err(RuntimeError::NoSuchContainer | RuntimeError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -276,7 +286,7 @@ impl Runtime for DockerRuntime {
 
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         let options = query::RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        match within(ACT, self.docker.remove_container(&id.0, Some(options))).await {
+        match within(ACT, self.docker().await?.remove_container(&id.0, Some(options))).await {
             // 409: it is being removed already.
             Ok(()) | Err(RuntimeError::NoSuchContainer | RuntimeError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -286,7 +296,7 @@ impl Runtime for DockerRuntime {
     async fn list(&self, key: &str, value: &str) -> Result<Vec<Container>, RuntimeError> {
         let filters = HashMap::from([filter("label", &[&format!("{key}={value}")])]);
         let options = query::ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let found = within(ASK, self.docker.list_containers(Some(options))).await?;
+        let found = within(ASK, self.docker().await?.list_containers(Some(options))).await?;
         Ok(found
             .into_iter()
             .filter_map(|container| {
@@ -302,7 +312,7 @@ impl Runtime for DockerRuntime {
     }
 
     async fn inspect(&self, id: &ContainerId) -> Result<Inspection, RuntimeError> {
-        let found = within(ASK, self.docker.inspect_container(&id.0, None::<query::InspectContainerOptions>)).await?;
+        let found = within(ASK, self.docker().await?.inspect_container(&id.0, None::<query::InspectContainerOptions>)).await?;
         let state = found.state.unwrap_or_default();
         let running = state.running.unwrap_or_default();
         let never_started = state.started_at.as_deref().is_none_or(|at| at.starts_with("0001-"));
@@ -330,15 +340,16 @@ impl Runtime for DockerRuntime {
             .since(i32::try_from(wanted.since).unwrap_or(i32::MAX))
             .tail(&wanted.tail.map_or_else(|| "all".to_owned(), |n| n.to_string()))
             .build();
-        let stream = self.docker.logs(&id.0, Some(options));
-        Box::pin(stream.map_err(fail).try_filter_map(|output| async { Ok(entry(output)) }))
+        let (runtime, id) = (self.clone(), id.clone());
+        let asked = async move { Ok::<_, RuntimeError>(runtime.docker().await?.logs(&id.0, Some(options)).map_err(fail)) };
+        Box::pin(asked.try_flatten_stream().try_filter_map(|output| async { Ok(entry(output)) }))
     }
 
     async fn exec(&self, id: &ContainerId, argv: Vec<String>) -> Result<(i64, String), RuntimeError> {
         let options = CreateExecOptions { cmd: Some(argv), attach_stdout: Some(true), attach_stderr: Some(true), ..Default::default() };
-        let exec = within(ACT, self.docker.create_exec(&id.0, options)).await?.id;
+        let exec = within(ACT, self.docker().await?.create_exec(&id.0, options)).await?.id;
         let mut text = Vec::new();
-        if let StartExecResults::Attached { mut output, .. } = within(ACT, self.docker.start_exec(&exec, None)).await? {
+        if let StartExecResults::Attached { mut output, .. } = within(ACT, self.docker().await?.start_exec(&exec, None)).await? {
             // Read to the end, so that the program never blocks on a full pipe; only the beginning is kept.
             while let Some(Ok(piece)) = output.next().await {
                 let room = EXEC_OUTPUT.saturating_sub(text.len());
@@ -346,13 +357,13 @@ impl Runtime for DockerRuntime {
                 text.extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
         }
-        let code = within(ASK, self.docker.inspect_exec(&exec)).await?.exit_code.unwrap_or(-1);
+        let code = within(ASK, self.docker().await?.inspect_exec(&exec)).await?.exit_code.unwrap_or(-1);
         Ok((code, String::from_utf8_lossy(&text).into_owned()))
     }
 
     async fn attach(&self, id: &ContainerId) -> Result<Attached, RuntimeError> {
         let options = query::AttachContainerOptionsBuilder::default().stdin(true).stdout(true).stderr(true).stream(true).build();
-        let attached = within(ACT, self.docker.attach_container(&id.0, Some(options))).await?;
+        let attached = within(ACT, self.docker().await?.attach_container(&id.0, Some(options))).await?;
         let output = attached.output.map_err(fail).map_ok(|piece| match piece {
             LogOutput::StdErr { message } => Output::Stderr(message),
             LogOutput::StdOut { message } | LogOutput::StdIn { message } | LogOutput::Console { message } => Output::Stdout(message),
@@ -362,7 +373,7 @@ impl Runtime for DockerRuntime {
 
     async fn resize(&self, id: &ContainerId, columns: u16, rows: u16) -> Result<(), RuntimeError> {
         let options = query::ResizeContainerTTYOptionsBuilder::default().w(columns.into()).h(rows.into()).build();
-        within(ACT, self.docker.resize_container_tty(&id.0, options)).await
+        within(ACT, self.docker().await?.resize_container_tty(&id.0, options)).await
     }
 
     fn events(&self, key: &str, value: &str) -> Streamed<ContainerId> {
@@ -374,6 +385,8 @@ impl Runtime for DockerRuntime {
         ]);
         let options = query::EventsOptionsBuilder::default().filters(&filters).build();
         let id = |event: bollard::models::EventMessage| ContainerId(event.actor.and_then(|actor| actor.id).unwrap_or_default());
-        Box::pin(self.docker.events(Some(options)).map_err(fail).map_ok(id))
+        let runtime = self.clone();
+        let asked = async move { Ok::<_, RuntimeError>(runtime.docker().await?.events(Some(options)).map_err(fail)) };
+        Box::pin(asked.try_flatten_stream().map_ok(id))
     }
 }

@@ -68,10 +68,6 @@ impl OneOffs {
             tracing::warn!(%error, app = %order.app, "a one-off could not be started");
             Trouble::new(Code::EngineDown, what()).why("The container engine of the host could not start it.").next("try again in a moment")
         };
-        if !self.kit.is_safe.load(Ordering::Acquire) {
-            let why = "The egress rules of its host do not stand, so nothing is started there.";
-            return Err(Trouble::new(Code::EngineDown, what()).why(why).next("try again in a moment"));
-        }
         let spec = self.live.spec(&order.app, order.release).await.map_err(|error| {
             tracing::warn!(%error, app = %order.app, release = %order.release, "a release's spec could not be read");
             Trouble::new(Code::Internal, what()).why("The platform's coordination did not answer.").next("try again in a moment")
@@ -79,6 +75,11 @@ impl OneOffs {
         let missing = || Trouble::new(Code::NoRelease, what()).why(format!("There is no release {} to run it in.", order.release));
         let spec = spec.ok_or_else(missing)?;
         let image = self.kit.image(&spec).await.map_err(refused)?;
+        // After the engine has answered: one that is away is the better reason.
+        if !self.kit.is_safe.load(Ordering::Acquire) {
+            let why = "The egress rules of its host do not stand, so nothing is started there.";
+            return Err(Trouble::new(Code::EngineDown, what()).why(why).next("try again in a moment"));
+        }
         let values = self.kit.open(&spec).map_err(refused)?;
         let resources = spec.processes.values().map(|process| process.resources).max().unwrap_or(Resources::INSTANCE);
         let id = model::InstanceId::mint(store::random::bytes()).to_string().replacen("i-", "run-", 1);

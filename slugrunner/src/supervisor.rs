@@ -20,12 +20,12 @@ use tokio_util::sync::CancellationToken;
 use crate::addresses::Addresses;
 use crate::config::{Config, Filtering};
 use crate::disk::Target;
-use crate::firewall::Firewall;
+use crate::firewall::{Firewall, FirewallError};
 use crate::labels;
 use crate::logs::{Limits, LogStore};
 use crate::oneoff::OneOffs;
 use crate::reports::Reports;
-use crate::runtime::{Container, Runtime};
+use crate::runtime::{Container, Runtime, RuntimeError};
 use crate::saved::Saved;
 use crate::starting::Kit;
 
@@ -42,6 +42,8 @@ const TICK: Duration = Duration::from_secs(5);
 const DRAIN_TICK: Duration = Duration::from_millis(500);
 /// How often unused images are looked for.
 const IMAGE_ROUND: Duration = Duration::from_secs(600);
+/// Why nothing is safe to start while there is nothing to start it with.
+const ENGINE_AWAY: &str = "the container engine is away";
 /// Notes that may wait; senders wait then.
 const NOTES: usize = 1024;
 
@@ -203,6 +205,7 @@ impl Round {
         self.work.follow(self.saved.assignments());
         let seen = self.list().await;
         let Some(containers) = seen else {
+            self.work.lack_engine(&self.saved);
             self.report().await;
             return Duration::from_secs(1);
         };
@@ -270,13 +273,18 @@ impl Round {
         // An engine that is away is asked by the list alone; when it is back, everything is made sure again before anything starts.
         let networks = std::iter::once(&kit.config.network).chain(&kit.config.build_network).filter(|_| !self.engine_down);
         for network in networks {
-            let made = kit.runtime.ensure_network(network).await;
-            made.map_err(|error| format!("the network `{}` could not be made: {}", network.name, chain(&error)))?;
+            match kit.runtime.ensure_network(network).await {
+                Err(RuntimeError::Unreachable(_)) => return Err(ENGINE_AWAY.to_owned()),
+                made => made.map_err(|error| format!("the network `{}` could not be made: {}", network.name, chain(&error)))?,
+            }
         }
         if kit.config.filtering == Filtering::Enforced {
-            let changed = self.firewall.assert().await;
-            if changed.map_err(|error| format!("the egress rules do not stand: {}", chain(&error)))? {
-                tracing::info!("wrote the egress rules of containers");
+            match self.firewall.assert().await {
+                Ok(true) => tracing::info!("wrote the egress rules of containers"),
+                Ok(false) => {}
+                // It makes its chain when it comes up.
+                Err(FirewallError::NoEngineChain) if self.engine_down => return Err(ENGINE_AWAY.to_owned()),
+                Err(error) => return Err(format!("the egress rules do not stand: {}", chain(&error))),
             }
         }
         Ok(())

@@ -100,9 +100,18 @@ impl Unit {
         self.enter(InstanceState::Pulling, now, cause);
     }
 
-    /// What was wrong last stays visible until it is healthy again.
+    /// What was wrong last stays visible until it is healthy again; but an engine that goes on with it answers.
     fn last_cause(&self) -> Option<Cause> {
-        Some(Cause { reason: self.status.reason.clone()?, code: self.status.code? })
+        let code = self.status.code.filter(|code| *code != Code::EngineDown)?;
+        Some(Cause { reason: self.status.reason.clone()?, code })
+    }
+
+    /// Its engine is away, so that nobody can say whether its container runs.
+    pub(crate) fn lacks_engine(&mut self, now: Time) {
+        if self.phase.is_none() && !self.busy {
+            let reason = "the container engine of its host does not answer".to_owned();
+            self.enter(InstanceState::Crashed, now, Some(Cause { code: Code::EngineDown, reason }));
+        }
     }
 
     /// Its container runs.
@@ -267,6 +276,22 @@ mod tests {
 
     fn exit(code: i64, oom: bool) -> Option<Exit> {
         Some(Exit { code, oom, at: Time::UNIX_EPOCH, last_lines: Vec::new() })
+    }
+
+    #[test]
+    fn an_engine_that_is_away_is_said_of_what_was_not_found_and_of_nothing_else() {
+        let now = Time::UNIX_EPOCH;
+        let mut unknown = unit();
+        unknown.lacks_engine(now);
+        assert_eq!((unknown.status.state, unknown.status.code), (InstanceState::Crashed, Some(Code::EngineDown)));
+        assert_eq!(unknown.phase, None, "it is adopted or started as if nothing had been");
+        unknown.pulling(now);
+        assert_eq!((unknown.status.code, unknown.status.reason), (None, None), "an engine that goes on with it answers");
+        let mut up = unit();
+        up.started(ContainerId("c".into()), Ipv4Addr::LOCALHOST, 0, now);
+        up.judged(Verdict::Healthy, now);
+        up.lacks_engine(now);
+        assert_eq!(up.status.state, InstanceState::Healthy, "its health says more");
     }
 
     #[test]

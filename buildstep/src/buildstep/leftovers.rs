@@ -2,8 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::{Buildstep, LIFE_LABEL};
 use crate::engine::{EngineError, Listed};
@@ -17,24 +16,31 @@ use crate::worn;
 const LAYER_ROUND: Duration = Duration::from_secs(3600);
 
 /// What has been looked for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Looked {
-    /// What an earlier life left.
-    earlier: AtomicBool,
-    /// Worn layers, and when.
+    /// When this life began: what is older and does not say whose it is was left by an earlier one.
+    begun: SystemTime,
+    /// When worn layers were last looked for.
     layers: Mutex<Option<Instant>>,
 }
 
+impl Default for Looked {
+    fn default() -> Self {
+        Self { begun: SystemTime::now(), layers: Mutex::default() }
+    }
+}
+
 impl Buildstep {
-    /// Removes what half-made layers and spools of this machine's last run left, then what builds left.
-    pub async fn remove_leftovers(&self) -> Result<usize, EngineError> {
-        self.layers.reap().await?;
-        spools::reap(&self.config.work);
+    /// Removes what half-made layers and spools of earlier lives left, then what builds left.
+    async fn remove_leftovers(&self) -> Result<usize, EngineError> {
+        let begun = self.looked.begun;
+        spools::reap(&self.config.work, begun);
+        self.layers.reap(begun).await?;
         self.remove_unclaimed().await
     }
 
     /// Removes containers of builds that no build of this life uses. May be called at any time.
-    pub async fn remove_unclaimed(&self) -> Result<usize, EngineError> {
+    async fn remove_unclaimed(&self) -> Result<usize, EngineError> {
         let mut removed = 0;
         for kind in [BUILD_LABEL, SANDBOX_LABEL] {
             let listed =
@@ -51,33 +57,26 @@ impl Buildstep {
 
     /// Removes layers of stacks that are of no use any more, once in a while.
     async fn remove_worn(&self) -> Result<usize, EngineError> {
-        let is_due = {
-            let mut last = self.looked.layers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let is_due = last.is_none_or(|at| at.elapsed() >= LAYER_ROUND);
-            if is_due {
-                *last = Some(Instant::now());
-            }
-            is_due
-        };
-        if !is_due {
+        let last = || self.looked.layers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if last().is_some_and(|at| at.elapsed() < LAYER_ROUND) {
             return Ok(0);
         }
         let recipe = self.layers.recipe();
         let parts = |template| [Part::Run, Part::Build].map(|part| recipe.layer(template, part).full());
         let current: HashSet<String> = self.catalog.iter().flat_map(parts).chain([recipe.base().full()]).collect();
-        worn::reap(&self.engine, &current, &self.config.network, self.config.keep_layers).await
+        let removed = worn::reap(&self.engine, &current, &self.config.network, self.config.keep_layers).await?;
+        // An engine that was away is asked again with the next round.
+        *last() = Some(Instant::now());
+        Ok(removed)
     }
 
     /// One round over everything.
     pub(super) async fn reap_all(&self) {
-        // Only at its beginning can a builder be sure that no spool and no half-made layer is in use.
-        let removed =
-            if self.looked.earlier.swap(true, Ordering::AcqRel) { self.remove_unclaimed().await } else { self.remove_leftovers().await };
-        match removed {
+        match self.remove_leftovers().await {
             Ok(0) => {}
             Ok(containers) => tracing::info!(containers, "removed what builds left behind"),
-            // The supervisor says so already, once.
-            Err(error) if error.is_unreachable() => tracing::debug!(error = %error, "what builds left behind stays for now"),
+            // The supervisor says so already, once; nothing else would be answered either.
+            Err(error) if error.is_unreachable() => return tracing::debug!(error = %error, "what builds left behind stays for now"),
             Err(error) => tracing::warn!(error = %error, "could not remove what builds left behind"),
         }
         match self.remove_worn().await {

@@ -74,6 +74,8 @@ pub struct Listed {
     pub name: String,
     /// Its labels.
     pub labels: HashMap<String, String>,
+    /// When it was made, in seconds since the epoch.
+    pub created: i64,
 }
 
 /// An image in a list.

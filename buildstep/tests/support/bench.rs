@@ -54,10 +54,15 @@ pub struct Bench {
     pub builder: Arc<Buildstep>,
     /// What was heard.
     pub heard: Arc<Heard>,
+    config: Config,
     app: AppEnv,
     registry: Serving,
     work: tempfile::TempDir,
     alone: Alone,
+}
+
+fn life(config: &Config, registry: &Serving) -> Buildstep {
+    Buildstep::new(config.clone(), Registry::new(registry.address.clone(), Some(Serving::login()))).expect("a builder")
 }
 
 impl Bench {
@@ -75,9 +80,20 @@ impl Bench {
             limits,
             ..Config::default()
         };
-        let builder = Buildstep::new(config, Registry::new(registry.address.clone(), Some(Serving::login()))).await.expect("a builder");
+        let builder = Arc::new(life(&config, &registry));
         let app = format!("testing/{app}/dev").parse().expect("an app");
-        Self { builder: Arc::new(builder), heard: Arc::default(), app, registry, work, alone }
+        Self { builder, heard: Arc::default(), config, app, registry, work, alone }
+    }
+
+    /// Ends the life of the builder without a word to it, and begins another one.
+    pub async fn next_life(&mut self) {
+        // The engine tells the age of a container in whole seconds.
+        let second = || std::time::UNIX_EPOCH.elapsed().expect("a clock").as_secs();
+        let last = second();
+        while second() == last {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.builder = Arc::new(life(&self.config, &self.registry));
     }
 
     /// A job for these files.

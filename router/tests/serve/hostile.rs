@@ -1,5 +1,7 @@
 //! Requests with two readings, and answers with two readings: each is refused, on a connection that is not used again.
 
+use std::time::Duration;
+
 use crate::harness::{App, HOST, Running};
 
 /// Sends raw bytes; the app must see nothing, the client one answer and the end.
@@ -102,6 +104,28 @@ fn every_hostile_row_is_refused_and_the_connection_ends() {
     ] {
         refused(&running, &app, row.as_bytes(), status, code);
     }
+}
+
+/// Such a client waits for an answer to its hello; with these times nothing but the recognition of it ends the wait.
+#[test]
+fn a_client_that_speaks_tls_is_told_at_once() {
+    let app = App::echo();
+    let running = Running::with_times(&[&app], |times| times.head = Duration::from_secs(3600));
+    let hellos: [&[u8]; 3] = [
+        b"\x16\x03",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x8a\x00",
+        // Its random bytes may look like lines.
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n\x00\r\n\x07",
+    ];
+    for hello in hellos {
+        refused(&running, &app, hello, 400, "SW-H400");
+    }
+    let mut client = running.connect();
+    client.send(b"\x16");
+    client.send(b"\x03\x03");
+    let answer = client.answer("GET");
+    assert!(answer.text().contains("the client began with https"), "{}", answer.text());
+    assert_eq!(running.lines().lines().filter(|line| line.contains("status=400") && line.contains("code=SW-H400")).count(), 4);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod deploy;
 mod follow;
+mod forms;
 mod framing;
 mod gate;
 mod harness;

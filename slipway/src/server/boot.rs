@@ -39,7 +39,7 @@ async fn boot(path: Option<&Path>, templates: &[String]) -> Result<()> {
         bail!("the server does not run on this machine (or you may not reach {})", config.control_socket().display());
     }
     let login = parts::login(&config).context("could not read the registry's secret; are you root?")?;
-    let builder = parts::builder(&config, config.registry.listen, &login).await?;
+    let builder = parts::builder(&config, config.registry.listen, &login)?;
     let begun = Instant::now();
     let screen = Screen::of_process();
     let made = layers(&builder, templates, &|news| screen.show(news)).await;

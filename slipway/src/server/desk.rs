@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use gitreceive::{BranchName, Desk, Identity, Lines, Open, Opened, Push, RefsNow, RepoPath, Rollout, UserKey, VerbCall, Verdict};
 use manager::{Manager, Say};
-use model::{AppEnv, AppPath, Trouble};
+use model::{AppEnv, Trouble};
 
 use super::room::Room;
 use super::sources::Commit;
@@ -62,8 +62,7 @@ impl Desk for ManagerDesk {
 
     async fn open(&self, who: &Identity, service: gitreceive::Service, path: &RepoPath) -> Result<Opened, Trouble> {
         let who = self.who(who).await?;
-        let named = AppPath { tenant: path.tenant.clone(), app: path.app.clone(), env: Some(path.env.clone()) };
-        let app = self.manager.resolve(&who, &named).await?.in_env(path.env.clone());
+        let app = self.manager.resolve_remote(&who, path.tenant.clone(), path.app.clone(), path.env.clone()).await?;
         let push = service == gitreceive::Service::Receive;
         if push {
             // Before the pack is taken: it would be the first to lie in the way.

@@ -83,7 +83,7 @@ pub async fn registry(config: &Config, _records: Records) -> Result<BoundRegistr
 }
 
 /// The builder.
-pub async fn builder(config: &Config, registry: SocketAddr, login: &Login) -> Result<buildstep::Buildstep> {
+pub fn builder(config: &Config, registry: SocketAddr, login: &Login) -> Result<buildstep::Buildstep> {
     let limits = buildstep::Limits {
         memory: u64::from(config.builds.memory_mb) << 20,
         cpu_millis: config.builds.cpu_millis,
@@ -110,7 +110,7 @@ pub async fn builder(config: &Config, registry: SocketAddr, login: &Login) -> Re
         registry.to_string(),
         Some(buildstep::Login { username: login.user.clone(), password: login.secret.clone() }),
     );
-    buildstep::Buildstep::new(settings, store).await.context("the builder could not start")
+    buildstep::Buildstep::new(settings, store).context("the builder could not start")
 }
 
 /// The name of a network's bridge: interfaces have at most 15 letters.
@@ -215,6 +215,6 @@ pub async fn supervisor(
     settings.network = network(&config.supervisor.network, &config.supervisor.subnet)?;
     settings.build_network = Some(network(&config.builds.network, &config.builds.subnet)?);
     settings.allow = allowed(config).await;
-    let runtime = slugrunner::DockerRuntime::connect(&config.docker.socket.to_string_lossy()).await.context("Docker can not be reached")?;
+    let runtime = slugrunner::DockerRuntime::at(&config.docker.socket.to_string_lossy());
     slugrunner::Supervisor::new(settings, live, keyring, Arc::new(runtime)).context("the supervisor could not start")
 }

@@ -174,6 +174,18 @@ impl Work {
         }
     }
 
+    /// Says of what should run here and was not found yet why it does not. What was found keeps what its health says.
+    pub(super) fn lack_engine(&mut self, saved: &Saved) {
+        let now = chrono::Utc::now();
+        let (host, zone) = (&self.kit.config.host, &self.kit.config.zone);
+        for assignment in saved.assignments().iter().filter(|a| a.intent == Intent::Run) {
+            self.units
+                .entry(assignment.instance.clone())
+                .or_insert_with(|| Unit::new(assignment.clone(), host, zone, now))
+                .lacks_engine(now);
+        }
+    }
+
     /// What is to be reported.
     pub(super) fn statuses(&self) -> BTreeMap<InstanceId, InstanceStatus> {
         self.units.iter().map(|(id, unit)| (id.clone(), unit.status.clone())).collect()

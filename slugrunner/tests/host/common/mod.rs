@@ -112,7 +112,7 @@ impl TestHost {
         config.registry = registry.address.to_string();
         config.scope = scope;
         let keyring = Arc::new(Keyring::open(&dir.path().join("key")).expect("a key"));
-        let runtime = DockerRuntime::connect("/var/run/docker.sock").await.expect("a Docker Engine on this machine");
+        let runtime = DockerRuntime::at("/var/run/docker.sock");
         let tree = Arc::new(Embedded::in_memory());
         let live = Live::new(tree.clone());
         Self { tree, live, config, keyring, runtime, registry, image, generation: 0, assigned: Vec::new(), running: None, _dir: dir }
