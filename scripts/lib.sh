@@ -30,6 +30,56 @@ die() {
     exit 1
 }
 
+# on_terminal: whether a line of standard output can be drawn again.
+on_terminal() { [ -t 1 ] && [ "${TERM:-dumb}" != dumb ]; }
+
+# measure_terminal: sets `columns` to those of standard output, 80 where it does not say.
+measure_terminal() {
+    local size
+    { size="$(stty size <&3 2>/dev/null || true)"; } 3>&1
+    columns="${size#* }"
+    [ "${columns:-0}" -gt 0 ] || columns=80
+}
+
+# bar WIDTH TEXT PERCENT SECONDS: how far a step is, as one line of at most WIDTH columns; the same as `slipway boot` draws.
+bar() {
+    local text="       $2" tail room full line tip='>'
+    printf -v tail '%3d%%  %ds' "$3" "$4"
+    room=$(($1 - ${#text} - ${#tail} - 6))
+    [ "$room" -le 40 ] || room=40
+    if [ "$room" -lt 10 ]; then
+        line="$text  $tail"
+    else
+        full=$(($3 * room / 100))
+        [ "$full" -lt "$room" ] || tip=''
+        printf -v line '%*s' "$full" ''
+        printf -v line '%s  [%s%-*s]  %s' "$text" "${line// /=}" "$((room - full))" "$tip" "$tail"
+    fi
+    printf '%s' "${line:0:$1}"
+}
+
+# apt_progress LOG: reads what `apt-get -o APT::Status-Fd=1` writes. How far it is, is shown: a bar on a terminal, else a line
+# each ten seconds; its words go to LOG.
+apt_progress() {
+    local log="$1" line what begun=$SECONDS said=$SECONDS columns
+    measure_terminal
+    while IFS= read -r line; do
+        if ! [[ "$line" =~ ^(dlstatus|pmstatus):([^:]*|[^:]*:[^:]*):([0-9]+)\.[0-9]+: ]]; then
+            printf '%s\n' "$line" >>"$log"
+            continue
+        fi
+        what='installing packages'
+        [ "${BASH_REMATCH[1]}" = pmstatus ] || what='fetching packages'
+        if on_terminal; then
+            printf '\r\e[K%s' "$(bar "$((columns - 1))" "$what" "${BASH_REMATCH[3]}" "$((SECONDS - begun))")"
+        elif [ $((SECONDS - said)) -ge 10 ]; then
+            said=$SECONDS
+            detail "$what: ${BASH_REMATCH[3]}% after $((SECONDS - begun)) s"
+        fi
+    done
+    ! on_terminal || printf '\r\e[K'
+}
+
 # as_root COMMAND …: runs it as root, by sudo where that is needed.
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -- "$@"; fi
@@ -49,7 +99,9 @@ need_packages() {
     detail "installing: ${missing[*]}"
     local log
     log="$(mktemp)"
-    if ! { as_root apt-get update && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+    if ! as_root apt-get update >"$log" 2>&1 ||
+        ! as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends -o APT::Status-Fd=1 "${missing[@]}" 2>&1 |
+        apt_progress "$log"; then
         tail -n 20 "$log" >&2
         die "could not install ${missing[*]}" "apt-get update && apt-get install ${missing[*]}"
     fi
@@ -122,7 +174,8 @@ stop_pid() {
 # build PROFILE: the binary, with progress all the way.
 build() {
     local profile="$1" total log
-    if [ -t 2 ]; then
+    # On a terminal cargo draws its own bar; where it would not, its crates are counted.
+    if [ -t 2 ] && [ "${TERM:-dumb}" != dumb ] && [ -z "${CI:-}" ]; then
         cargo build --profile "$profile" --locked -p slipway --manifest-path "$SLIPWAY_ROOT/Cargo.toml"
         return
     fi
@@ -132,7 +185,7 @@ build() {
     cargo build --profile "$profile" --locked -p slipway --manifest-path "$SLIPWAY_ROOT/Cargo.toml" >"$log" 2>&1 &
     local pid=$! begun=$SECONDS said=$SECONDS
     while kill -0 "$pid" 2>/dev/null; do
-        if [ $((SECONDS - said)) -ge 15 ]; then
+        if [ $((SECONDS - said)) -ge 10 ]; then
             said=$SECONDS
             detail "compiling: $(grep -c '^ *Compiling' "$log" || true) of $total crates after $((SECONDS - begun)) s"
         fi

@@ -8,8 +8,16 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use model::Meter;
+
 use crate::apt::Mirror;
+use crate::packages::{self, Packages};
 use crate::stack::{BASE_PACKAGES, DPKG_RULES, SUITE, UID};
+use crate::told::{News, Progress};
+
+mod dialog;
+
+use dialog::{Dialog, Heard};
 
 /// Why the base could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +42,7 @@ pub enum BootstrapError {
 const PREPARE: &str = r#"set -eu
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq -o Acquire::Languages=none
-apt-get dist-upgrade -y -qq --no-install-recommends
+apt-get dist-upgrade -y -q --no-install-recommends -o APT::Status-Fd=3 3>&1
 groupadd --gid UID app
 useradd --uid UID --gid UID --home-dir /app --no-create-home --shell /bin/bash app
 mkdir -p /app /cache
@@ -48,30 +56,44 @@ rm -f /etc/resolv.conf /etc/hostname
 "#;
 
 /// Makes the system below `root`, which must be empty, telling each step to `progress`.
-pub async fn make(root: &Path, mirror: &Mirror, progress: &(dyn Fn(&str) + Send + Sync)) -> Result<(), BootstrapError> {
-    progress(&format!("fetching packages from {}", mirror.archive));
-    let include = format!("--include={}", BASE_PACKAGES.join(","));
-    let mut debootstrap = Command::new("debootstrap");
-    debootstrap.args(["--variant=minbase", &include, SUITE]).arg(root).arg(&mirror.archive);
-    let shown = |line: &str| match line.strip_prefix("I: ") {
-        Some(line)
-            if line.starts_with("Retrieving Release")
-                || line.starts_with("Unpacking the base")
-                || line.starts_with("Configuring required") =>
-        {
-            progress(line.trim_end_matches("..."));
-        }
-        _ => {}
-    };
-    run("debootstrap", debootstrap, &shown).await?;
+pub async fn make(root: &Path, mirror: &Mirror, progress: Progress<'_>) -> Result<(), BootstrapError> {
+    progress(News::Said(&format!("fetching packages from {}", mirror.archive)));
+    // Only as the installer's helper does debootstrap say how far it is, on a third descriptor that a shell must open.
+    let mut debootstrap = Command::new("sh");
+    debootstrap.args(["-c", r#"exec "$@" 3>&1"#, "sh", "debootstrap", "--debian-installer", "--variant=minbase"]);
+    debootstrap.arg(format!("--include={}", BASE_PACKAGES.join(","))).arg(SUITE).arg(root).arg(&mirror.archive);
+    let mut dialog = Dialog::default();
+    run("debootstrap", debootstrap, &mut |line, last| match dialog.hear(line) {
+        Heard::Measured(meter) => progress(News::Measured(&meter)),
+        Heard::Error(why) => *last = vec![why],
+        Heard::Nothing => {}
+        Heard::Words => keep(last, line),
+    })
+    .await?;
     std::fs::write(root.join("etc/dpkg/dpkg.cfg.d/slipway"), DPKG_RULES)?;
     std::fs::write(root.join("etc/apt/sources.list"), mirror.source_list(SUITE))?;
     std::fs::write(root.join("etc/apt/apt.conf.d/80slipway"), mirror.settings.join("\n") + "\n")?;
-    progress("bringing it up to date");
+    progress(News::Said("bringing it up to date"));
     let mut chroot = Command::new("chroot");
     chroot.arg(root).args(["/bin/sh", "-c", &PREPARE.replace("UID", &UID.to_string())]);
     chroot.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LANG", "C.UTF-8");
-    run("chroot", chroot, &|_| {}).await
+    let mut apt = Packages::default();
+    let told = |meter: Option<Meter>| meter.iter().for_each(|meter| progress(News::Measured(meter)));
+    run("chroot", chroot, &mut |line, last| match apt.hear(line) {
+        packages::Heard::Status(meter) => told(meter),
+        packages::Heard::Words => keep(last, line),
+    })
+    .await
+}
+
+/// Last words that are kept for the case of a failure.
+const WORDS: usize = 5;
+
+fn keep(last: &mut Vec<String>, line: &str) {
+    last.push(line.to_owned());
+    if last.len() > WORDS {
+        last.remove(0);
+    }
 }
 
 /// Starts a tar of the system: entries in order, times and owners fixed as far as they do not matter.
@@ -92,7 +114,14 @@ pub fn tar(root: &Path) -> Result<Child, BootstrapError> {
     tar.spawn().map_err(|error| missing("tar", error))
 }
 
-async fn run(program: &'static str, mut command: Command, shown: &(dyn Fn(&str) + Send + Sync)) -> Result<(), BootstrapError> {
+/// Runs a program to its end. Each line goes to `heard`, which keeps those that matter when it fails.
+async fn run(
+    program: &'static str,
+    mut command: Command,
+    heard: &mut (dyn FnMut(&str, &mut Vec<String>) + Send),
+) -> Result<(), BootstrapError> {
+    /// What a shell ends with when there is no such program.
+    const NOT_FOUND: i32 = 127;
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -110,16 +139,55 @@ async fn run(program: &'static str, mut command: Command, shown: &(dyn Fn(&str) 
             line = err.next_line(), if err_open => { let line = line?; err_open = line.is_some(); line }
         };
         if let Some(line) = line {
-            shown(&line);
-            last.push(line);
-            if last.len() > 5 {
-                last.remove(0);
-            }
+            heard(&line, &mut last);
         }
     }
-    if child.wait().await?.success() { Ok(()) } else { Err(BootstrapError::Failed { program, last: last.join(" / ") }) }
+    match child.wait().await?.code() {
+        Some(0) => Ok(()),
+        Some(NOT_FOUND) if program == "debootstrap" => Err(BootstrapError::Missing(program)),
+        _ => Err(BootstrapError::Failed { program, last: last.join(" / ") }),
+    }
 }
 
 fn missing(program: &'static str, error: std::io::Error) -> BootstrapError {
     if error.kind() == std::io::ErrorKind::NotFound { BootstrapError::Missing(program) } else { error.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// As root, from the mirror of this machine, as the first `boot` does it.
+    #[tokio::test]
+    async fn the_base_is_measured_while_it_is_made() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path().join("root");
+        let told: Mutex<BTreeMap<String, Vec<Meter>>> = Mutex::default();
+        let progress = |news: News<'_>| {
+            if let News::Measured(meter) = news {
+                told.lock().expect("no panic before").entry(meter.what.clone()).or_default().push(meter.clone());
+            }
+        };
+        make(&root, &Mirror::of_host().await, &progress).await.expect("a base");
+        assert!(root.join("bin/sh").exists());
+        let told = told.lock().expect("no panic before");
+        for what in ["fetching packages", "extracting packages", "unpacking packages", "configuring packages"] {
+            let meters = told.get(what).unwrap_or_else(|| panic!("{what} was not measured: {:?}", told.keys()));
+            assert!(meters.len() > 10 && meters.iter().any(|meter| meter.total > 10 && meter.done >= meter.total), "{what}: {meters:?}");
+            assert!(meters.iter().all(|meter| meter.done <= meter.total), "{what} passes its end");
+        }
+        assert!(told["fetching packages"].iter().any(|meter| meter.total > 20_000_000), "bytes are not bytes");
+    }
+
+    #[tokio::test]
+    async fn a_mirror_that_has_nothing_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mirror = Mirror { archive: "http://127.0.0.1:9/debian".into(), security: None, settings: Vec::new() };
+        let error = make(&folder.path().join("root"), &mirror, &|_| {}).await.expect_err("there is nobody");
+        let told = error.to_string();
+        assert!(told.starts_with("`debootstrap` failed: ") && told.contains("http://127.0.0.1:9/debian"), "{told}");
+    }
 }

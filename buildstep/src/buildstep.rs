@@ -26,7 +26,7 @@ use crate::ignore::Ignore;
 use crate::image::{self, Words};
 use crate::intake::Intake;
 use crate::key;
-use crate::layers::{LayerError, Layers, Progress, Ready};
+use crate::layers::{LayerError, Layers, Ready};
 use crate::limits::Limits;
 use crate::pins::{self, Choice};
 use crate::processes;
@@ -40,6 +40,7 @@ use crate::source::{EntryKind, Folder, SourceTree};
 use crate::spools::Spools;
 use crate::stack::TITLE;
 use crate::template::{Template, TemplateError};
+use crate::told::{News, Progress, Spoken};
 use crate::user_errors;
 
 mod leftovers;
@@ -244,7 +245,11 @@ impl Buildstep {
         cancel: &CancellationToken,
     ) -> Result<Ready, Trouble> {
         let (layers, template, said) = (self.layers.clone(), template.clone(), said.clone());
-        let making = tokio::spawn(async move { layers.ready(&template, &|line| said.detail(line)).await });
+        let spoken = Spoken::default();
+        let making = tokio::spawn(async move {
+            let progress = |news: News<'_>| spoken.line(news).into_iter().for_each(|line| said.detail(line));
+            layers.ready(&template, &progress).await
+        });
         tokio::select! {
             ready = making => match ready {
                 Ok(ready) => ready.map_err(|error| user_errors::layers(build.as_str(), error)),

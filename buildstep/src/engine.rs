@@ -18,9 +18,13 @@ use bollard::models::{
 use bollard::query_parameters as query;
 use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
 
+mod tally;
 mod words;
 
+pub use tally::Moved;
 pub use words::{Bytestream, ContainerSpec, Ended, ImageFacts, Input, LayerConfig, Listed, ListedImage, Output, Places, Walls};
+
+use tally::Tally;
 
 use crate::patience::{ACT, ASK, MOVE, STALL, moving};
 
@@ -85,9 +89,15 @@ impl<T, F: Future<Output = Result<T, Error>>> Within<T> for F {
 }
 
 /// Reads what the engine reports of its progress to the end; each line is due within `STALL`.
-async fn progress<T>(stream: impl Stream<Item = Result<T, Error>>, doing: &'static str) -> Result<(), EngineError> {
+async fn progress<T>(
+    stream: impl Stream<Item = Result<T, Error>>,
+    doing: &'static str,
+    mut heard: impl FnMut(T),
+) -> Result<(), EngineError> {
     let mut stream = std::pin::pin!(stream);
-    while stream.next().map(Option::transpose).within(STALL, doing).await?.is_some() {}
+    while let Some(report) = stream.next().map(Option::transpose).within(STALL, doing).await? {
+        heard(report);
+    }
     Ok(())
 }
 
@@ -128,10 +138,16 @@ impl Engine {
         }
     }
 
-    /// Pulls an image, `name` with its tag or digest.
-    pub async fn pull(&self, name: &str, login: Option<(String, String)>) -> Result<(), EngineError> {
+    /// Pulls an image, `name` with its tag or digest, reporting how much is here.
+    pub async fn pull(&self, name: &str, login: Option<(String, String)>, told: Moved<'_>) -> Result<(), EngineError> {
         let options = query::CreateImageOptions { from_image: Some(name.into()), ..Default::default() };
-        progress(self.docker().await?.create_image(Some(options), None, login.map(credentials)), "pull an image").await
+        let mut tally = Tally::default();
+        progress(self.docker().await?.create_image(Some(options), None, login.map(credentials)), "pull an image", |report| {
+            let sizes = report.progress_detail.and_then(|detail| Some((detail.current?, detail.total.unwrap_or_default())));
+            let (id, status) = (report.id.unwrap_or_default(), report.status.unwrap_or_default());
+            tally.pulled(&id, &status, sizes).into_iter().for_each(told);
+        })
+        .await
     }
 
     /// Makes an image of one layer out of a tar, applying Dockerfile-like `changes`.
@@ -152,10 +168,15 @@ impl Engine {
             .await
     }
 
-    /// Pushes a tagged image, reporting each layer's state.
-    pub async fn push(&self, repository: &str, tag: &str, login: Option<(String, String)>) -> Result<(), EngineError> {
+    /// Pushes a tagged image, reporting how much is there.
+    pub async fn push(&self, repository: &str, tag: &str, login: Option<(String, String)>, told: Moved<'_>) -> Result<(), EngineError> {
         let options = query::PushImageOptions { tag: Some(tag.into()), platform: None };
-        progress(self.docker().await?.push_image(repository, Some(options), login.map(credentials)), "push a stack layer").await
+        let mut tally = Tally::default();
+        progress(self.docker().await?.push_image(repository, Some(options), login.map(credentials)), "push a stack layer", |report| {
+            let sizes = report.progress_detail.and_then(|detail| Some((detail.current?, detail.total.unwrap_or_default())));
+            tally.pushed(&report.status.unwrap_or_default(), sizes).into_iter().for_each(told);
+        })
+        .await
     }
 
     /// Gives an image another name.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use futures_util::StreamExt;
+use model::Meter;
 use tokio::sync::Mutex;
 use tokio_util::io::ReaderStream;
 
@@ -16,12 +17,14 @@ use crate::bootstrap::{self, BootstrapError};
 use crate::engine::{ContainerSpec, Engine, EngineError, ImageFacts, LayerConfig};
 use crate::hostenv::{CA_PATH, HostEnv};
 use crate::image::{Base, BaseConfig};
+use crate::packages::{Heard, Packages};
 use crate::registry::{Registry, RegistryError};
 use crate::run::SCOPE_LABEL;
 use crate::sanitize::Sanitizer;
 use crate::spools;
 use crate::stack::{INSTALL, LayerName, Part, Recipe, TIDY, TITLE, UID};
 use crate::template::{LayerSpec, Template};
+use crate::told::{News, Progress};
 use crate::upload;
 use crate::version::Version;
 use crate::worn;
@@ -50,9 +53,6 @@ pub enum LayerError {
     #[error("could not write to the builder's folder")]
     Io(#[from] std::io::Error),
 }
-
-/// Told what goes on, one line each.
-pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
 /// The stack of one template, ready to use.
 #[derive(Debug, Clone)]
@@ -129,20 +129,18 @@ impl Layers {
             return Ok(name);
         }
         let start = Instant::now();
-        progress(&format!("making the base of the stack ({TITLE})"));
+        progress(News::Said(&format!("making the base of the stack ({TITLE})")));
         if let Some(image) = &self.recipe.base_image {
-            progress(&format!("pulling {image}"));
-            self.engine.pull(image, None).await?;
+            progress(News::Said(&format!("pulling {image}")));
+            self.engine.pull(image, None, &moved(progress)).await?;
             self.make_layer(image, &name, &LayerSpec::default(), ADOPT, &[], progress).await?;
         } else {
             std::fs::create_dir_all(&self.work)?;
             let folder = tempdir(&self.work)?;
-            let tell = |line: &str| progress(line);
             // In a folder of its own: a system sets the times of its root, and leftovers are known by theirs.
             let root = folder.0.join("root");
             std::fs::create_dir(&root)?;
-            let made = bootstrap::make(&root, &Mirror::of_host().await, &tell).await;
-            made?;
+            bootstrap::make(&root, &Mirror::of_host().await, progress).await?;
             let mut tar = bootstrap::tar(&root)?;
             let stream = ReaderStream::with_capacity(tar.stdout.take().expect("it was piped"), 1 << 18);
             let changes = vec!["ENV LANG=C.UTF-8".into(), "WORKDIR /app".into(), format!("USER {UID}:{UID}")];
@@ -152,7 +150,7 @@ impl Layers {
                 return Err(BootstrapError::Failed { program: "tar", last: "see the server's log".into() }.into());
             }
         }
-        progress(&format!("base of the stack made in {}", took(start)));
+        progress(News::Said(&format!("base of the stack made in {}", took(start))));
         Ok(name)
     }
 
@@ -170,8 +168,8 @@ impl Layers {
         // Another builder may have made it already.
         if part == Part::Run && self.registry.manifest(&name.repository, &name.tag).await?.is_some() {
             let remote = format!("{}/{}", self.registry.authority(), name.repository);
-            progress(&format!("pulling {}", name.full()));
-            self.engine.pull(&format!("{remote}:{}", name.tag), self.registry.credentials()).await?;
+            progress(News::Said(&format!("pulling {}", name.full())));
+            self.engine.pull(&format!("{remote}:{}", name.tag), self.registry.credentials(), &moved(progress)).await?;
             self.engine.tag(&format!("{remote}:{}", name.tag), &name.repository, &name.tag).await?;
             self.engine.untag(&format!("{remote}:{}", name.tag)).await?;
             if let Some(facts) = self.engine.image(&name.full()).await? {
@@ -184,13 +182,13 @@ impl Layers {
             Part::Build => self.recipe.layer(template, Part::Run).full(),
         };
         let what = if part == Part::Run { "running" } else { "building" };
-        progress(&format!("making the layer for {what} {}", template.spec.title));
+        progress(News::Said(&format!("making the layer for {what} {}", template.spec.title)));
         let setup = spec.setup.as_ref().and_then(|file| template.file(file)).unwrap_or_default();
         let tools: Vec<(&str, &[String])> = template.spec.tools.iter().map(|tool| (tool.name.as_str(), tool.probe.as_slice())).collect();
         self.make_layer(&below, name, spec, setup, &tools, progress).await?;
         let facts =
             self.engine.image(&name.full()).await?.ok_or_else(|| LayerError::Install { layer: name.full(), last: "it vanished".into() })?;
-        progress(&format!("layer made in {}, {} in all", took(start), model::say::size(facts.size)));
+        progress(News::Said(&format!("layer made in {}, {} in all", took(start), model::say::size(facts.size))));
         Ok(facts)
     }
 
@@ -257,16 +255,23 @@ impl Layers {
         labels.extend([worn::mark(&self.scope)]);
         let mut last: Vec<String> = Vec::new();
         let mut lines = Vec::new();
+        let mut apt = Packages::default();
         while let Some((_, bytes)) = output.next().await.transpose()? {
             sanitizer.push(&bytes, &mut lines);
             for line in lines.drain(..) {
                 if let Some((tool, version)) = line.strip_prefix(PROBED).and_then(|rest| rest.split_once('=')) {
                     labels.insert(format!("{TOOL_LABEL}{tool}"), version.to_owned());
-                    progress(&format!("{tool}: {version}"));
-                } else if !line.trim().is_empty() {
-                    last.push(line);
-                    if last.len() > 8 {
-                        last.remove(0);
+                    progress(News::Said(&format!("{tool}: {version}")));
+                    continue;
+                }
+                match apt.hear(&line) {
+                    Heard::Status(meter) => meter.iter().for_each(|meter| progress(News::Measured(meter))),
+                    Heard::Words if line.trim().is_empty() => {}
+                    Heard::Words => {
+                        last.push(line);
+                        if last.len() > 8 {
+                            last.remove(0);
+                        }
                     }
                 }
             }
@@ -283,13 +288,13 @@ impl Layers {
     async fn publish(&self, name: &LayerName, progress: Progress<'_>) -> Result<Base, LayerError> {
         if self.registry.manifest(&name.repository, &name.tag).await?.is_none() {
             let start = Instant::now();
-            progress("storing the layer in the registry");
+            progress(News::Said("storing the layer in the registry"));
             let remote = format!("{}/{}", self.registry.authority(), name.repository);
             self.engine.tag(&name.full(), &remote, &name.tag).await?;
-            let pushed = self.engine.push(&remote, &name.tag, self.registry.credentials()).await;
+            let pushed = self.engine.push(&remote, &name.tag, self.registry.credentials(), &moved(progress)).await;
             self.engine.untag(&format!("{remote}:{}", name.tag)).await?;
             pushed?;
-            progress(&format!("layer stored in {}", took(start)));
+            progress(News::Said(&format!("layer stored in {}", took(start))));
         }
         let manifest =
             self.registry.manifest(&name.repository, &name.tag).await?.ok_or(RegistryError::Nonsense("storing a stack layer"))?;
@@ -341,6 +346,11 @@ fn tempdir(work: &std::path::Path) -> std::io::Result<TempDir> {
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder)?;
     Ok(TempDir(folder))
+}
+
+/// Passes on how far the engine is with moving an image.
+fn moved(progress: Progress<'_>) -> impl Fn(Meter) + Send + Sync {
+    move |meter| progress(News::Measured(&meter))
 }
 
 fn took(start: Instant) -> String {

@@ -86,10 +86,11 @@ fn version(input: &str) -> String {
 }
 
 /// Run as root in a container of the layer below: brings packages in and leaves nothing else.
+/// How far it is comes in lines of its own, for `Packages`.
 pub const INSTALL: &str = r#"set -eu
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq -o Acquire::Retries=3 -o Acquire::Languages=none
-apt-get install -y -qq --no-install-recommends -o Acquire::Retries=3 -- "$@"
+apt-get install -y -q --no-install-recommends -o Acquire::Retries=3 -o APT::Status-Fd=3 -- "$@" 3>&1
 "#;
 
 /// Run after `INSTALL` and a template's own set-up: what differs from run to run goes.

@@ -128,6 +128,8 @@ codes! {
     RolloutTimeout = "SW-R110",
     /// There is no release to go back to.
     NoRelease = "SW-R111",
+    /// The app wrote more to its own disk than it may.
+    InstanceDisk = "SW-R112",
 
     /// No app has this host name.
     UnknownHost = "SW-H404",

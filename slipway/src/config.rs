@@ -106,6 +106,8 @@ pub struct Supervisor {
     pub cpu_millis: u32,
     /// How many times over the cores may be promised.
     pub cpu_overcommit: u32,
+    /// What an instance may write to its own disk.
+    pub disk_mb: u64,
     pub network: String,
     pub subnet: String,
 }

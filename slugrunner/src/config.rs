@@ -79,6 +79,8 @@ pub struct Config {
     pub allow: Vec<Allow>,
     /// Who closes the ways out.
     pub filtering: Filtering,
+    /// Bytes that an instance may write to its own disk; 0 is no limit.
+    pub disk: u64,
     /// Images of kept releases without a container that are kept per repository; images of no release are not.
     pub keep_images: usize,
 }
@@ -101,6 +103,7 @@ impl Config {
             resolvers: Vec::new(),
             allow: Vec::new(),
             filtering: Filtering::Enforced,
+            disk: 2_048 << 20,
             keep_images: 5,
         }
     }

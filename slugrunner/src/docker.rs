@@ -316,7 +316,9 @@ impl Runtime for DockerRuntime {
         let state = found.state.unwrap_or_default();
         let running = state.running.unwrap_or_default();
         let never_started = state.started_at.as_deref().is_none_or(|at| at.starts_with("0001-"));
+        let layer = found.graph_driver.filter(|driver| driver.name == "overlay2").and_then(|driver| driver.data.get("UpperDir").cloned());
         Ok(Inspection {
+            layer: layer.map(Into::into),
             state: match (running, never_started) {
                 (true, _) => RunState::Running,
                 (false, true) => RunState::Created,

@@ -8,6 +8,7 @@ pub mod addresses;
 pub mod config;
 pub mod container;
 pub mod crashes;
+mod disk;
 pub mod docker;
 mod ending;
 pub mod firewall;

@@ -2,7 +2,7 @@
 //!
 //! The container lives as long as the `Run`: dropping it, because the client vanished, removes the container.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -38,7 +38,8 @@ pub struct Order {
 pub struct OneOffs {
     kit: Kit,
     live: Live,
-    attached: Arc<Mutex<BTreeSet<ContainerId>>>,
+    /// What runs, and why it was ended before its time.
+    attached: Arc<Mutex<BTreeMap<ContainerId, Option<String>>>>,
 }
 
 impl OneOffs {
@@ -47,7 +48,16 @@ impl OneOffs {
     }
 
     pub(crate) fn attached(&self) -> BTreeSet<ContainerId> {
-        self.attached.lock().expect("no holder of the list's lock panics").clone()
+        self.list().keys().cloned().collect()
+    }
+
+    fn list(&self) -> std::sync::MutexGuard<'_, BTreeMap<ContainerId, Option<String>>> {
+        self.attached.lock().expect("no holder of the list's lock panics")
+    }
+
+    /// Notes why a command is ended, for its client to read; false when it does not run, or was told before.
+    pub(crate) fn give_up(&self, container: &ContainerId, reason: String) -> bool {
+        self.list().get_mut(container).is_some_and(|why| why.replace(reason).is_none())
     }
 
     /// Starts a command. The stack, the config and the limits are those of the release's instances.
@@ -99,7 +109,7 @@ impl OneOffs {
             made
         };
         let started = self.kit.create(shape).await.map_err(engine)?;
-        self.attached.lock().expect("no holder of the list's lock panics").insert(started.container.clone());
+        self.list().insert(started.container.clone(), None);
         // From here on the guard removes the container, whatever happens.
         let guard = Guard { oneoffs: self.clone(), container: started.container.clone(), address: started.address };
         let attached = self.kit.runtime.attach(&started.container).await.map_err(engine)?;
@@ -107,7 +117,7 @@ impl OneOffs {
         if let Some((columns, rows)) = order.terminal {
             guard.resizer().resize(columns, rows).await;
         }
-        Ok(Run { id, input: Some(attached.input), output: attached.output, guard })
+        Ok(Run { id, input: Some(attached.input), output: attached.output, has_terminal: order.terminal.is_some(), is_over: false, guard })
     }
 }
 
@@ -118,6 +128,8 @@ pub struct Run {
     /// What it reads; taking and dropping it is the end of its input.
     pub input: Option<Pin<Box<dyn AsyncWrite + Send>>>,
     output: Streamed<Output>,
+    has_terminal: bool,
+    is_over: bool,
     guard: Guard,
 }
 
@@ -140,7 +152,19 @@ impl Resizer {
 impl Run {
     /// The next piece of its output; none at its end.
     pub async fn output(&mut self) -> Option<Output> {
-        self.output.next().await?.inspect_err(|error| tracing::warn!(%error, "the output of a one-off broke off")).ok()
+        if self.is_over {
+            return None;
+        }
+        match self.output.next().await {
+            Some(piece) => piece.inspect_err(|error| tracing::warn!(%error, "the output of a one-off broke off")).ok(),
+            None => {
+                self.is_over = true;
+                let reason = self.guard.oneoffs.list().get(&self.guard.container).cloned().flatten()?;
+                let end = if self.has_terminal { "\r\n" } else { "\n" };
+                let line = model::say::warn(format!("the command was ended: {reason} [{}]", Code::InstanceDisk));
+                Some(Output::Stderr(format!("{end}{line}{end}").into()))
+            }
+        }
     }
 
     /// For following the client's terminal.
@@ -201,7 +225,7 @@ impl Drop for Guard {
                     Ok(()) => oneoffs.kit.addresses.release(address),
                     Err(error) => tracing::warn!(%error, %container, "a one-off could not be removed; the reaper will"),
                 }
-                oneoffs.attached.lock().expect("no holder of the list's lock panics").remove(&container);
+                oneoffs.list().remove(&container);
             });
         }
     }

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use async_trait::async_trait;
@@ -103,6 +104,8 @@ pub struct Inspection {
     pub oom: bool,
     /// When it ended, when it has.
     pub finished: Option<Time>,
+    /// Where on the host lies what it wrote to its own disk, when the engine has a folder for that.
+    pub layer: Option<PathBuf>,
 }
 
 /// What to make a container of. What is not here is the same for all: no capabilities, no new privileges, the default

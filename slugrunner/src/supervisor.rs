@@ -13,12 +13,13 @@ use futures_util::StreamExt;
 use model::{Host, HostState, Time};
 use store::live::Area;
 use store::{Keyring, Live};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::addresses::Addresses;
 use crate::config::{Config, Filtering};
+use crate::disk::Target;
 use crate::firewall::{Firewall, FirewallError};
 use crate::labels;
 use crate::logs::{Limits, LogStore};
@@ -29,6 +30,7 @@ use crate::saved::Saved;
 use crate::starting::Kit;
 
 mod acts;
+mod disks;
 mod notes;
 mod work;
 
@@ -103,7 +105,10 @@ impl Supervisor {
         side.spawn(listen(self.kit.runtime.clone(), self.kit.config.scope.clone(), events.clone()));
         let (host, zone) = (self.kit.config.host.clone(), self.kit.config.zone.clone());
         tracing::info!(%host, %zone, "the supervisor runs");
-        let mut round = Round::new(self, sender);
+        let (running, targets) = watch::channel(Vec::new());
+        let runtime = self.kit.runtime.clone();
+        side.spawn(disks::Watcher { runtime, targets, notes: sender.clone(), stop: shutdown.clone() }.run());
+        let mut round = Round::new(self, sender, running);
         loop {
             let wake = round.activate().await;
             tokio::select! {
@@ -164,7 +169,7 @@ struct Round {
 }
 
 impl Round {
-    fn new(supervisor: Supervisor, notes: mpsc::Sender<notes::Note>) -> Self {
+    fn new(supervisor: Supervisor, notes: mpsc::Sender<notes::Note>, running: watch::Sender<Vec<Target>>) -> Self {
         let Supervisor { kit, live, logs, oneoffs } = supervisor;
         Self {
             saved: Saved::open(kit.config.data_dir.join("assignments.json")),
@@ -176,7 +181,7 @@ impl Round {
             is_first: true,
             ticked: None,
             images: tokio::time::Instant::now() + IMAGE_ROUND,
-            work: Work::new(kit, live.clone(), logs, oneoffs, notes),
+            work: Work::new(kit, live.clone(), logs, oneoffs, notes, running),
             live,
         }
     }
@@ -216,6 +221,7 @@ impl Round {
             self.images = tokio::time::Instant::now() + IMAGE_ROUND;
             self.work.reap_images();
         }
+        self.work.watch_disks();
         self.report().await;
         if is_draining {
             wake = wake.min(DRAIN_TICK);

@@ -263,5 +263,12 @@ impl Drop for Platform {
             }
             let _ = self.docker().args(["network", "rm", &network]).output();
         }
+        // Rules outlive the server, so that they hold for containers that do. Those of a test would judge a later one's packets.
+        for (from, part) in [("DOCKER-USER", "FWD"), ("INPUT", "IN")] {
+            let chain = format!("SLW-{}-{part}", self.network);
+            for words in [&["-D", from, "-j", &chain][..], &["-F", &chain], &["-X", &chain]] {
+                let _ = Command::new("iptables").arg("-w").args(words).output();
+            }
+        }
     }
 }

@@ -5,11 +5,16 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use buildstep::{Buildstep, Progress};
 use model::{TemplateName, say};
 
 use super::parts;
 use crate::cli::exit;
 use crate::config;
+
+mod screen;
+
+use screen::Screen;
 
 /// Makes all layers, or those of some templates. The server must run: layers are kept in its registry.
 pub fn main(path: Option<&Path>, templates: &[String]) -> ExitCode {
@@ -36,9 +41,17 @@ async fn boot(path: Option<&Path>, templates: &[String]) -> Result<()> {
     let login = parts::login(&config).context("could not read the registry's secret; are you root?")?;
     let builder = parts::builder(&config, config.registry.listen, &login)?;
     let begun = Instant::now();
-    let progress = |line: &str| println!("{}", say::detail(line));
+    let screen = Screen::of_process();
+    let made = layers(&builder, templates, &|news| screen.show(news)).await;
+    screen.end();
+    made?;
+    println!("{}", say::detail(format!("layers are ready after {}", say::elapsed(begun.elapsed().as_millis() as u64))));
+    Ok(())
+}
+
+async fn layers(builder: &Buildstep, templates: &[String], progress: Progress<'_>) -> Result<()> {
     if templates.is_empty() {
-        builder.boot(&progress).await?;
+        builder.boot(progress).await?;
     }
     for name in templates {
         let name = TemplateName::new(name.clone())?;
@@ -46,8 +59,7 @@ async fn boot(path: Option<&Path>, templates: &[String]) -> Result<()> {
             let known: Vec<String> = builder.catalog().iter().map(|template| template.name().to_string()).collect();
             bail!("there is no template `{name}`; there are {}", known.join(", "));
         }
-        builder.boot_template(&name, &progress).await?;
+        builder.boot_template(&name, progress).await?;
     }
-    println!("{}", say::detail(format!("layers are ready after {}", say::elapsed(begun.elapsed().as_millis() as u64))));
     Ok(())
 }

@@ -59,6 +59,7 @@ fn checks(config: &Config) -> Vec<Finding> {
         program("iptables", &["--version"], "apt-get install iptables"),
         postgres(),
         docker(config),
+        overlay(config),
         disk(config),
     ];
     let socket = config.control_socket();
@@ -108,19 +109,39 @@ fn postgres() -> Finding {
     }
 }
 
+/// The engine's answer to a GET, with its head.
+fn ask_docker(socket: &Path, path: &str) -> std::io::Result<String> {
+    use std::io::{Read, Write};
+    /// More than that no answer says of interest.
+    const MOST: u64 = 1 << 20;
+    let mut stream = std::os::unix::net::UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(MOST).read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// What instances write to their own disk can be measured only where the engine keeps it in a folder.
+fn overlay(config: &Config) -> Finding {
+    let answer = ask_docker(&config.docker.socket, "/info").unwrap_or_default();
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body).unwrap_or_default();
+    let info: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    match info["Driver"].as_str() {
+        Some("overlay2") => good("storage", "overlay2"),
+        Some(driver) => bad(
+            "storage",
+            format!("Docker keeps files by `{driver}`: what instances write to their own disk is not limited"),
+            "set \"storage-driver\": \"overlay2\" in /etc/docker/daemon.json; images and containers are made anew",
+        ),
+        None => bad("storage", "Docker does not say how it keeps files", "mend the line above first"),
+    }
+}
+
 /// Asks the engine itself: one that hangs still takes connections.
 fn docker(config: &Config) -> Finding {
-    use std::io::{Read, Write};
     let socket = &config.docker.socket;
-    let ask = || -> std::io::Result<String> {
-        let mut stream = std::os::unix::net::UnixStream::connect(socket)?;
-        stream.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
-        stream.write_all(b"GET /_ping HTTP/1.0\r\n\r\n")?;
-        let mut line = [0; 64];
-        let read = stream.read(&mut line)?;
-        Ok(String::from_utf8_lossy(&line[..read]).lines().next().unwrap_or_default().to_owned())
-    };
-    match ask() {
+    match ask_docker(socket, "/_ping").map(|answer| answer.lines().next().unwrap_or_default().to_owned()) {
         Ok(line) if line.contains(" 200 ") => good("docker", format!("answers on {}", socket.display())),
         Ok(line) => bad("docker", format!("{}: {line}", socket.display()), "systemctl restart docker; running apps are started again"),
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {

@@ -209,6 +209,7 @@ pub async fn supervisor(
     let (host, zone) = (config.platform.host.clone(), config.platform.zone.clone());
     let mut settings = slugrunner::Config::new(host, zone, capacity(config), config.data("supervisor"));
     settings.scope = config.supervisor.network.clone();
+    settings.disk = config.supervisor.disk_mb << 20;
     settings.registry = registry.to_string();
     settings.registry_credentials = Some(slugrunner::config::Credentials { name: login.user.clone(), password: login.secret.clone() });
     settings.network = network(&config.supervisor.network, &config.supervisor.subnet)?;

@@ -195,12 +195,12 @@ impl Work {
         false
     }
 
-    /// Kills a container for its health; its end is seen like any other.
+    /// Kills a container for its health or for what it wrote; its end is seen like any other.
     pub(super) fn condemn(&mut self, container: ContainerId) {
         let runtime = self.kit.runtime.clone();
         self.tasks.spawn(async move {
             while let Err(error) = runtime.signal(&container, Signal::Kill).await {
-                tracing::warn!(%error, %container, "an instance that is ended for its health could not be killed yet");
+                tracing::warn!(%error, %container, "a container that has to end could not be killed yet");
                 tokio::time::sleep(AFTER_FAILURE).await;
             }
         });

@@ -1,9 +1,9 @@
 //! What tasks tell the loop, and what each note changes in the memory of an instance.
 
-use model::{Exit, InstanceId, InstanceState};
+use model::{Code, Exit, InstanceId, InstanceState};
 
 use super::work::Work;
-use crate::health::Verdict;
+use crate::health::{Cause, Verdict};
 use crate::runtime::ContainerId;
 use crate::starting::{NotStarted, Started};
 
@@ -13,6 +13,8 @@ pub(super) enum Note {
     Started(InstanceId, Result<Started, NotStarted>),
     /// A health watch saw a change.
     Judged(InstanceId, ContainerId, Verdict),
+    /// A container wrote more to its own disk than it may.
+    Overwrote(ContainerId, String),
     /// A container that ended by itself is removed.
     Buried(InstanceId, Option<Exit>),
     /// A container that was told to end is removed.
@@ -32,6 +34,7 @@ impl Work {
         match note {
             Note::Started(id, result) => self.take_start(&id, result),
             Note::Judged(id, container, verdict) => self.take_verdict(&id, &container, verdict),
+            Note::Overwrote(container, reason) => self.take_overwrote(container, reason),
             Note::Buried(id, exit) => {
                 let Some(unit) = self.settle(&id) else { return };
                 let obituary = unit.crashed(exit, now);
@@ -108,6 +111,21 @@ impl Work {
                 }
                 unit.not_started(state, cause, now);
             }
+        }
+    }
+
+    /// Ends what wrote too much: an instance crashes with that cause, a one-off is told it at its end.
+    fn take_overwrote(&mut self, container: ContainerId, reason: String) {
+        let Some(unit) = self.units.values_mut().find(|unit| unit.container.as_ref() == Some(&container)) else {
+            if self.oneoffs.give_up(&container, reason) {
+                self.condemn(container);
+            }
+            return;
+        };
+        if unit.judged(Verdict::GiveUp(Cause { code: Code::InstanceDisk, reason: reason.clone() }), chrono::Utc::now()) {
+            let (app, label) = (unit.assignment.app.clone(), unit.assignment.label());
+            self.logs.say(&app, format!("{label} is ended: {reason}"));
+            self.condemn(container);
         }
     }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use model::{Assignment, InstanceId, InstanceStatus, Intent, RunSpec};
 use store::Live;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::TICK;
 use super::notes::Note;
+use crate::disk::Target;
 use crate::labels::{self, Tag};
 use crate::logs::LogStore;
 use crate::oneoff::OneOffs;
@@ -29,7 +30,7 @@ pub(super) struct Work {
     pub(super) kit: Kit,
     pub(super) live: Live,
     pub(super) logs: LogStore,
-    oneoffs: OneOffs,
+    pub(super) oneoffs: OneOffs,
     pub(super) notes: mpsc::Sender<Note>,
     pub(super) units: BTreeMap<InstanceId, Unit>,
     /// Tasks that copy the output of containers.
@@ -37,18 +38,28 @@ pub(super) struct Work {
     /// Containers whose removal is under way.
     pub(super) removing: BTreeSet<ContainerId>,
     pub(super) tasks: JoinSet<()>,
+    /// Whose own disk is watched.
+    running: watch::Sender<Vec<Target>>,
     /// Images of containers that were last seen.
     used_images: BTreeSet<String>,
 }
 
 impl Work {
-    pub(super) fn new(kit: Kit, live: Live, logs: LogStore, oneoffs: OneOffs, notes: mpsc::Sender<Note>) -> Self {
+    pub(super) fn new(
+        kit: Kit,
+        live: Live,
+        logs: LogStore,
+        oneoffs: OneOffs,
+        notes: mpsc::Sender<Note>,
+        running: watch::Sender<Vec<Target>>,
+    ) -> Self {
         Self {
             kit,
             live,
             logs,
             oneoffs,
             notes,
+            running,
             units: BTreeMap::new(),
             copies: BTreeMap::new(),
             removing: BTreeSet::new(),
@@ -178,6 +189,19 @@ impl Work {
     /// What is to be reported.
     pub(super) fn statuses(&self) -> BTreeMap<InstanceId, InstanceStatus> {
         self.units.iter().map(|(id, unit)| (id.clone(), unit.status.clone())).collect()
+    }
+
+    /// Tells the watcher of disks what runs.
+    pub(super) fn watch_disks(&self) {
+        let allowed = self.kit.config.disk;
+        let instances = self.units.values().filter(|unit| unit.phase == Some(Phase::Up)).filter_map(|unit| unit.container.clone());
+        let containers = instances.chain(self.oneoffs.attached()).filter(|_| allowed > 0);
+        let targets: Vec<Target> = containers.map(|container| Target { container, allowed }).collect();
+        self.running.send_if_modified(|known| {
+            let is_news = *known != targets;
+            *known = targets;
+            is_news
+        });
     }
 
     /// Removes one-offs that nobody is attached to.

@@ -133,3 +133,36 @@ async fn a_killed_container_is_replaced() {
     let status = host.wait(&id, "healthy after a restart", |s| s.state == InstanceState::Healthy && s.restarts == 1).await;
     assert!(get(status.address.expect("an address")).await.is_ok());
 }
+
+/// Writes 600 pieces of 1 MiB, and no more: a test must not fill the disk of its machine.
+fn writes(to: &str) -> ProcessSpec {
+    let piece = format!("dd if=/dev/zero bs=1048576 count=1 {to} 2>/dev/null");
+    let command =
+        format!("{{ exec 3>/tmp/open && rm /tmp/open; }}; i=0; while [ $i -lt 600 ]; do {piece}; i=$((i+1)); done; exec sleep 1000");
+    ProcessSpec { health: None, ..process(&command) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_writes_without_end_is_ended_and_its_neighbour_lives_on() {
+    let mut host = TestHost::new().await;
+    host.config.disk = 30 << 20;
+    host.start().await;
+    host.release(1, &[("web", process(SERVE)), ("files", writes("of=/tmp/$i")), ("deleted", writes(">&3"))]).await;
+    let neighbour = host.order(1, "web", 1).await;
+    let before = host.wait_state(&neighbour, InstanceState::Healthy).await;
+    for process in ["files", "deleted"] {
+        let id = host.order(1, process, 1).await;
+        let status = host.wait_state(&id, InstanceState::Crashed).await;
+        assert_eq!(status.code, Some(Code::InstanceDisk), "{status:#?}");
+        let reason = status.reason.expect("a reason");
+        assert!(reason.starts_with("it wrote ") && reason.ends_with(" MB to its own disk; 31.5 MB are allowed"), "{reason}");
+        assert_eq!(status.last_exit.map(|exit| exit.code), Some(137));
+        host.wait(&id, "a restart", |status| status.restarts >= 1).await;
+        let told = host.logs().tail(&app(), 1000, &Filter { text: Some("is ended: it wrote".into()), ..Filter::default() });
+        assert!(told.iter().any(|line| line.text.contains(process)), "its log does not tell: {told:#?}");
+        host.withdraw(&id).await;
+    }
+    let after = host.wait_state(&neighbour, InstanceState::Healthy).await;
+    assert_eq!((after.restarts, after.since), (0, before.since), "the neighbour was touched");
+    assert!(get(after.address.expect("an address")).await.is_ok());
+}

@@ -71,3 +71,23 @@ async fn ready(host: &mut TestHost) {
     .await;
     gone(host).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_writes_too_much_is_ended_and_told_why() {
+    let mut host = TestHost::new().await;
+    host.config.disk = 30 << 20;
+    host.start().await;
+    host.release(1, &[("web", process(SERVE))]).await;
+    ready(&mut host).await;
+    let writer =
+        order("i=0; while [ $i -lt 600 ]; do dd if=/dev/zero of=/tmp/$i bs=1048576 count=1 2>/dev/null; i=$((i+1)); done; exec sleep 1000");
+    let mut run = host.oneoffs().run(writer).await.expect("a run");
+    let mut told = String::new();
+    while let Some(piece) = run.output().await {
+        let (Output::Stdout(bytes) | Output::Stderr(bytes)) = piece;
+        told.push_str(&String::from_utf8_lossy(&bytes));
+    }
+    assert!(told.contains(" !     the command was ended: it wrote ") && told.contains("31.5 MB are allowed [SW-R112]"), "{told}");
+    assert_eq!(run.exit_code().await, 137);
+    gone(&host).await;
+}
