@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use model::BuildId;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
@@ -69,6 +70,17 @@ impl BuildLogs {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// The builds whose logs nobody writes and that were last written before a time.
+    pub(crate) fn older_than(&self, time: SystemTime) -> Vec<BuildId> {
+        let open = self.open.lock().expect("no holder panics");
+        let old = |entry: std::fs::DirEntry| {
+            let id: BuildId = entry.file_name().to_str()?.strip_suffix(".log")?.parse().ok()?;
+            let written = entry.metadata().and_then(|facts| facts.modified()).ok()?;
+            (written < time && !open.contains_key(&id)).then_some(id)
+        };
+        std::fs::read_dir(&self.dir).into_iter().flatten().flatten().filter_map(old).collect()
     }
 
     /// Reads a log from its start; while the build runs, waits for more.

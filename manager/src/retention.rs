@@ -3,11 +3,15 @@
 //! The decision is pure: what is there goes in, what may go comes out. Events are kept for ever.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
 
 use model::{Actor, Build, BuildId, Event, EventId, Origin, Outcome, Release, ReleaseNumber, ReleaseState, Trouble};
 use serde_json::json;
 
 use crate::{Manager, OrInternal};
+
+/// How old a log without a record is before it goes.
+const LONE: Duration = Duration::from_secs(3600);
 
 /// How many of each are kept per app and environment, the newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +95,21 @@ impl Manager {
             self.live.delete_specs(&app, &expired.releases).await.or_internal()?;
             gone = (gone.0 + expired.builds.len(), gone.1 + expired.releases.len());
         }
+        self.remove_lone_logs().await?;
         Ok(gone)
+    }
+
+    /// Removes logs of builds that have no record: their app was destroyed, or a round ended in its middle.
+    async fn remove_lone_logs(&self) -> Result<(), Trouble> {
+        // A log is there a moment before its record.
+        let old = self.logs.older_than(SystemTime::now() - LONE);
+        for some in old.chunks(1_000) {
+            let known: BTreeSet<BuildId> = self.records.known_builds(some).await.or_internal()?.into_iter().collect();
+            for id in some.iter().filter(|id| !known.contains(id)) {
+                self.logs.remove(id).or_internal()?;
+            }
+        }
+        Ok(())
     }
 }
 

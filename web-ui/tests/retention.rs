@@ -47,3 +47,33 @@ async fn old_builds_and_releases_go_with_all_that_only_they_named() {
     assert!(manager.rollback(&operator(), &shop(), Some(ReleaseNumber(1))).await.is_err(), "a removed release was rolled back to");
     platform.stop().await;
 }
+
+#[tokio::test]
+async fn logs_of_a_destroyed_app_go_and_those_of_others_stay() {
+    let platform = Platform::start().await;
+    let (manager, records) = (&platform.manager, platform.manager.records());
+    let blog: model::AppEnv = "acme/blog/dev".parse().expect("a path");
+    manager.create_app(&operator(), &blog.app_ref(), Some(&"web".parse().expect("a team"))).await.expect("an app");
+    for (n, app) in [(1, shop()), (2, shop()), (3, blog.clone())] {
+        platform.push("ada", &app, &format!("{n:040}"), "a change").await.expect("a release");
+    }
+    let logs = || {
+        let names = std::fs::read_dir(platform.dir.path().join("builds")).expect("logs").map(|entry| entry.expect("a log").file_name());
+        names.map(|name| name.to_string_lossy().into_owned()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let of = async |app| {
+        let builds = records.builds(app, 50).await.expect("builds");
+        builds.into_iter().map(|build| format!("{}.log", build.id)).collect::<Vec<_>>()
+    };
+    let (kept, newest) = (of(&blog).await, of(&shop()).await.swap_remove(0));
+    manager.destroy_app(&operator(), &shop().app_ref(), "acme/shop").await.expect("destroyed");
+    let hours_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(7_200);
+    for log in logs().into_iter().filter(|log| *log != newest) {
+        let file = std::fs::File::options().append(true).open(platform.dir.path().join("builds").join(log)).expect("a log");
+        file.set_modified(hours_ago).expect("another time");
+    }
+    let keep = Keep { builds: 10, releases: 10 };
+    manager.expire(keep).await.expect("a round");
+    assert_eq!(logs(), kept.into_iter().chain([newest]).collect(), "a log whose record may be about to come, or that has one, went");
+    platform.stop().await;
+}

@@ -6,7 +6,7 @@ use model::{AppEnv, AppRef, Build, BuildId, ImageRef, ProcessName, TemplateName,
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
 
-use super::{Change, Records, RecordsError, at, json, to_json};
+use super::{Change, Records, RecordsError, at, json, text, to_json};
 
 /// A slug that can be released again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,17 @@ impl Records {
             .await
             .map_err(at("reading builds"))?;
         rows.iter().map(build).collect()
+    }
+
+    /// Which of these builds there are.
+    pub async fn known_builds(&self, ids: &[BuildId]) -> Result<Vec<BuildId>, RecordsError> {
+        let ids: Vec<&str> = ids.iter().map(BuildId::as_str).collect();
+        let rows = sqlx::query("SELECT id FROM builds WHERE id = ANY($1)")
+            .bind(ids)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(at("looking for builds"))?;
+        rows.iter().map(|row| text(row, "id")).collect()
     }
 
     /// Builds that have not ended, oldest first.
