@@ -75,8 +75,9 @@ impl Follower {
     /// connections wait in the kernel meanwhile, and no visitor is told that an app does not exist only because nobody has
     /// looked.
     pub async fn first(&mut self) {
+        let mut is_looked = false;
         while !self.activate().await {
-            if self.restore() {
+            if !std::mem::replace(&mut is_looked, true) && self.restore() {
                 return;
             }
             tokio::select! {
@@ -95,8 +96,7 @@ impl Follower {
                 true
             }
             Err(error) => {
-                tracing::warn!(%error, "could not read the last state on disk");
-                self.snapshot = None;
+                tracing::warn!(%error, "coordination is away, and there is no last state on disk to start with");
                 false
             }
         }

@@ -225,6 +225,11 @@ impl Config {
         self.platform.run_dir.join("control.sock")
     }
 
+    /// The socket by which roles of this machine in processes of their own reach coordination.
+    pub fn coordination_socket(&self) -> PathBuf {
+        self.platform.run_dir.join(store::live::SOCKET)
+    }
+
     /// A place below the data directory.
     pub fn data(&self, name: &str) -> PathBuf {
         self.platform.data_dir.join(name)

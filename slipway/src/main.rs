@@ -39,7 +39,8 @@ fn main() -> ExitCode {
         Err(error) => return misread(&error, &Output::new(Box::new(Std), json)),
     };
     match &cli.command {
-        Command::Up => server::main(cli.global.config.as_deref()),
+        Command::Up { without } => server::main(cli.global.config.as_deref(), without.is_some()),
+        Command::Router => server::router::main(cli.global.config.as_deref()),
         Command::Boot { templates } => server::boot::main(cli.global.config.as_deref(), templates),
         _ => on_terminal(&cli),
     }

@@ -12,6 +12,7 @@ use manager::{Manager, Settings};
 use store::live::Embedded;
 use store::postgres::Postgres;
 use store::{Keyring, Live, Records};
+use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -29,13 +30,19 @@ mod parts;
 mod placement;
 mod retention;
 mod room;
+pub mod router;
 mod sources;
 mod sweeper;
 mod telemetry;
 mod verbs;
 
-/// `slipway up`.
-pub fn main(path: Option<&Path>) -> ExitCode {
+/// `slipway up`; with `own_router`, the router is a process of its own.
+pub fn main(path: Option<&Path>, own_router: bool) -> ExitCode {
+    run(path, async |config| up(config, own_router).await)
+}
+
+/// Runs a role, or all of them, to its end.
+fn run(path: Option<&Path>, role: impl AsyncFnOnce(Config) -> Result<()>) -> ExitCode {
     let config = match config::load(path) {
         Ok(config) => config,
         Err(error) => {
@@ -53,7 +60,7 @@ pub fn main(path: Option<&Path>) -> ExitCode {
             return ExitCode::from(exit::TROUBLE);
         }
     };
-    let result = runtime.block_on(up(config));
+    let result = runtime.block_on(role(config));
     // Every role has been told to end and was waited for; a file that still is read somewhere must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(5));
     match result {
@@ -98,7 +105,7 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-async fn up(config: Config) -> Result<()> {
+async fn up(config: Config, own_router: bool) -> Result<()> {
     let begun = Instant::now();
     for dir in [&config.platform.data_dir, &config.platform.run_dir] {
         std::fs::create_dir_all(dir).with_context(|| format!("could not make {}", dir.display()))?;
@@ -110,7 +117,7 @@ async fn up(config: Config) -> Result<()> {
     let (records, postgres) = database(&config).await?;
     let stop = CancellationToken::new();
     let keeping = postgres.map(|postgres| tokio::spawn(postgres.keep(stop.clone())));
-    let result = roles(&config, begun, records.clone(), keyring).await;
+    let result = roles(&config, begun, records.clone(), keyring, own_router).await;
     records.close().await;
     stop.cancel();
     if let Some(keeping) = keeping
@@ -123,8 +130,9 @@ async fn up(config: Config) -> Result<()> {
 }
 
 /// Starts every role, waits for a signal or for a role that ends by itself, and stops them.
-async fn roles(config: &Config, begun: Instant, records: Records, keyring: Arc<Keyring>) -> Result<()> {
-    let live = Live::new(Arc::new(Embedded::open(records.pool()).await?));
+async fn roles(config: &Config, begun: Instant, records: Records, keyring: Arc<Keyring>, own_router: bool) -> Result<()> {
+    let tree = Arc::new(Embedded::open(records.pool()).await?);
+    let live = Live::new(tree.clone());
     // In two waves: what takes work from outside stops first, what it stands on afterwards.
     let (front, back) = (CancellationToken::new(), CancellationToken::new());
     let mut fronts: JoinSet<(&'static str, Result<()>)> = JoinSet::new();
@@ -163,18 +171,25 @@ async fn roles(config: &Config, begun: Instant, records: Records, keyring: Arc<K
     backs.spawn(named("retention", retention::run(config.retention.clone(), manager.clone(), back.clone())));
     backs.spawn(named("builder's leftovers", leftovers::run(builder.clone(), back.clone())));
 
-    tracing::debug!(role = "router", "starting");
-    let router = parts::router(config)?;
-    let mut follower = router::Follower::new(router.handle(), live.clone(), model::RouterId::mint(store::random::bytes()))
-        .with_snapshot(router::Snapshot::new(config.data("router.snapshot")));
-    follower.first().await;
-    let stop = back.clone();
-    backs.spawn(named("router table", async move {
-        follower.run(stop).await;
+    // Before anything takes work: a router that has been serving all the time is to hear of it. And it ends first: what the
+    // supervisor takes back at its end is no news for a router that serves on.
+    let socket = socket(&config.coordination_socket()).context("could not make the socket of coordination")?;
+    let stop = front.clone();
+    fronts.spawn(named("coordination", async move {
+        store::live::serve(socket, tree, stop).await;
         Ok(())
     }));
-    let stop = front.clone();
-    fronts.spawn(named("router", async move { Ok(router.serve(stop).await?) }));
+    if !own_router {
+        tracing::debug!(role = "router", "starting");
+        let (router, follower) = router::start(config, live.clone()).await?;
+        let stop = back.clone();
+        backs.spawn(named("router table", async move {
+            follower.run(stop).await;
+            Ok(())
+        }));
+        let stop = front.clone();
+        fronts.spawn(named("router", async move { Ok(router.serve(stop).await?) }));
+    }
 
     tracing::debug!(role = "dashboard", "starting");
     let web = web_ui::WebUi::new(manager.clone(), Arc::new(logs::InstanceLogs(logs.clone())), web_ui::Config::default());
@@ -224,6 +239,17 @@ async fn roles(config: &Config, begun: Instant, records: Records, keyring: Arc<K
     finish(&mut backs, Duration::from_secs(20)).await;
     closing.close().await;
     ended
+}
+
+/// A socket for roles of this machine: whoever may be root here.
+fn socket(path: &Path) -> std::io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
 }
 
 async fn named(name: &'static str, work: impl Future<Output = Result<()>>) -> (&'static str, Result<()>) {

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 mod assignments;
@@ -17,10 +18,16 @@ mod embedded;
 mod formations;
 mod hosts;
 mod instances;
+mod remote;
 mod routes;
+mod served;
+mod wire;
 
 pub use assignments::Fenced;
 pub use embedded::Embedded;
+pub use remote::Remote;
+pub use served::serve;
+pub use wire::SOCKET;
 
 /// Largest node in bytes: a quarter of what ZooKeeper takes, so that an oversized one is refused with its name and not seen
 /// as a lost connection.
@@ -59,18 +66,19 @@ pub enum LiveError {
 }
 
 /// A node as it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// Its path, without a leading slash.
     pub path: String,
     /// Its content.
+    #[serde(with = "wire::bytes")]
     pub data: Vec<u8>,
     /// Grows with each write of the node.
     pub version: u64,
 }
 
 /// What must hold for an operation to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Expect {
     /// Nothing.
     Any,
@@ -81,7 +89,7 @@ pub enum Expect {
 }
 
 /// How long a node lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Life {
     /// Until it is deleted.
     Persistent,
@@ -90,13 +98,14 @@ pub enum Life {
 }
 
 /// One operation of a commit.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Op {
     /// Writes a node.
     Put {
         /// Where.
         path: String,
         /// What.
+        #[serde(with = "wire::bytes")]
         data: Vec<u8>,
         /// What must hold.
         expect: Expect,

@@ -38,6 +38,8 @@ pub struct Ground {
     pub data: Option<PathBuf>,
     /// Further lines of its settings.
     pub settings: String,
+    /// Whether the router is a process of its own.
+    pub own_router: bool,
 }
 
 /// A running server and everything that belongs to it.
@@ -45,6 +47,7 @@ pub struct Platform {
     ground: Ground,
     dir: tempfile::TempDir,
     server: Option<Child>,
+    own_router: Option<Child>,
     /// Where the router listens.
     pub router: SocketAddr,
     /// The port of git.
@@ -92,8 +95,9 @@ impl Platform {
         );
         fs::write(dir.path().join("slipway.toml"), config)?;
         let router = SocketAddr::from(([127, 0, 0, 1], router));
-        let mut platform = Self { ground, dir, server: None, router, ssh, network };
+        let mut platform = Self { ground, dir, server: None, own_router: None, router, ssh, network };
         platform.start_server()?;
+        platform.start_router()?;
         platform.command("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "ada@test", "-f"]).arg(platform.key()).status()?;
         let key = fs::read_to_string(platform.key().with_extension("pub"))?;
         platform.slipway_with_input(&["upload-key", "ada"], &key)?;
@@ -113,10 +117,8 @@ impl Platform {
 
     /// Starts the server and waits until it answers.
     pub fn start_server(&mut self) -> Result<()> {
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("server.log"))?;
-        let mut command = self.command(&program()?.to_string_lossy());
-        command.arg("up").stdout(log.try_clone()?).stderr(log).stdin(Stdio::null());
-        self.server = Some(command.spawn().context("starting the server")?);
+        let words: &[&str] = if self.ground.own_router { &["up", "--without", "router"] } else { &["up"] };
+        self.server = Some(self.logged(words, "server.log")?.spawn().context("starting the server")?);
         wait_for("the server's answer on its control socket", Duration::from_secs(60), || {
             if let Some(status) = self.server.as_mut().and_then(|server| server.try_wait().transpose()).transpose()? {
                 bail!("the server ended with {status}: {}", self.server_log());
@@ -124,6 +126,28 @@ impl Platform {
             Ok(self.slipway(&["whoami"]).ok())
         })?;
         Ok(())
+    }
+
+    fn logged(&self, words: &[&str], log: &str) -> Result<Command> {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join(log))?;
+        let mut command = self.command_of_slipway(words)?;
+        command.stdout(log.try_clone()?).stderr(log).stdin(Stdio::null());
+        Ok(command)
+    }
+
+    fn start_router(&mut self) -> Result<()> {
+        if self.ground.own_router {
+            self.own_router = Some(self.logged(&["router"], "router.log")?.spawn().context("starting the router")?);
+            wait_for("the router", Duration::from_secs(60), || Ok(std::net::TcpStream::connect(self.router).ok().map(drop)))?;
+        }
+        Ok(())
+    }
+
+    /// Stops a router of its own as an operator does; gives whether it ended well.
+    pub fn stop_router(&mut self) -> Result<bool> {
+        let Some(mut router) = self.own_router.take() else { return Ok(true) };
+        Command::new("kill").args(["-TERM", &router.id().to_string()]).status()?;
+        Ok(wait_for("the end of the router", Duration::from_secs(90), || Ok(router.try_wait()?))?.success())
     }
 
     /// Kills the server as a power cut of the process would.
@@ -252,7 +276,7 @@ impl Drop for Platform {
         if std::thread::panicking() {
             eprintln!("--- server.log ---\n{}", self.server_log());
         }
-        if let Err(error) = self.stop_server() {
+        if let Err(error) = self.stop_router().and_then(|_| self.stop_server()) {
             eprintln!("could not stop the server: {error:#}");
         }
         for network in [self.network.clone(), format!("{}b", self.network)] {

@@ -1,11 +1,11 @@
-//! Deploys, rollbacks, restarts and scaling under load: no request may be lost.
+//! Deploys, rollbacks, restarts and scaling under load, and the end of the server itself: no request may be lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
-use tests::{Platform, Repository, get, wait_for};
+use tests::{Ground, Platform, Repository, get, wait_for};
 
 const HOST: &str = "hello-dev.acme.localhost";
 
@@ -71,5 +71,40 @@ fn no_request_is_lost_through_deploys_restarts_and_scaling() -> Result<()> {
     assert!(sent > 500, "only {sent} requests were sent");
     assert!(failed.is_empty(), "{} of {sent} requests failed, the first: {:?}", failed.len(), failed.first());
     println!("{sent} requests through 3 deploys, a config change, a rollback, a restart and two scalings: 0 failed");
+    Ok(())
+}
+
+#[test]
+fn a_router_of_its_own_serves_on_whatever_becomes_of_the_server() -> Result<()> {
+    let mut platform = Platform::start_on(Ground { own_router: true, ..Ground::default() })?;
+    let repository = Repository::example(&platform, "hello-python", "hello")?;
+    let first = repository.push("acme/hello/dev")?;
+    assert!(first.ok, "{}", first.said);
+
+    let load = Load::start(&platform);
+    let more = |load: &Load, what: &str| {
+        let before = load.sent.load(Ordering::Relaxed);
+        let enough = || Ok((load.sent.load(Ordering::Relaxed) > before + 200).then_some(()));
+        wait_for(&format!("200 requests {what}"), Duration::from_secs(60), enough)
+    };
+    platform.kill_server()?;
+    more(&load, "without a server")?;
+    platform.start_server()?;
+    more(&load, "after it came back")?;
+    platform.stop_server()?;
+    more(&load, "after it was stopped in order")?;
+    platform.start_server()?;
+    let repository = Repository::reopen(&platform, "hello");
+    // What it is told from now on is followed, and what it lets go of is known: the old instance ends.
+    let app = repository.read("app.py")?;
+    repository.write("app.py", &app.replace("Hello from", "Good morning from"))?;
+    repository.commit("Another word")?;
+    let pushed = repository.push("acme/hello/dev")?;
+    assert!(pushed.said.contains("is live"), "{}", pushed.said);
+    assert!(platform.get(HOST, "/")?.body.contains("Good morning"), "the router did not hear of the new release");
+    wait_for("the end of the old instance", Duration::from_secs(60), || Ok((platform.containers("instance")?.len() == 1).then_some(())))?;
+    let (sent, failed) = load.end();
+    assert!(failed.is_empty(), "{} of {sent} requests failed, the first: {:?}", failed.len(), failed.first());
+    assert!(platform.stop_router()?, "the router did not end well");
     Ok(())
 }

@@ -195,8 +195,14 @@ pub enum Command {
         #[arg(short = 'n', long, default_value_t = 50, value_parser = how_many, allow_negative_numbers = true)]
         lines: u32,
     },
-    /// Start all roles on this machine
-    Up,
+    /// Start all roles on this machine, in one process
+    Up {
+        /// Leave this role to a process of its own: slipway router
+        #[arg(long, value_name = "ROLE", value_parser = ["router"])]
+        without: Option<String>,
+    },
+    /// Start the router as a process of its own, beside `slipway up --without router`
+    Router,
     /// Make the stack and all template layers
     Boot {
         /// Only these templates

@@ -42,7 +42,8 @@ pub async fn run(context: &Context, cli: &Cli) -> Option<Result<(), CallError>> 
         | Command::Logout
         | Command::Run { .. }
         | Command::Open { .. }
-        | Command::Up
+        | Command::Up { .. }
+        | Command::Router
         | Command::Boot { .. }
         | Command::Doctor
         | Command::UploadKey { .. } => return None,
