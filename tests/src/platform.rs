@@ -135,7 +135,8 @@ impl Platform {
         Ok(command)
     }
 
-    fn start_router(&mut self) -> Result<()> {
+    /// Starts the router, where it is a process of its own, and waits until it listens.
+    pub fn start_router(&mut self) -> Result<()> {
         if self.ground.own_router {
             self.own_router = Some(self.logged(&["router"], "router.log")?.spawn().context("starting the router")?);
             wait_for("the router", Duration::from_secs(60), || Ok(std::net::TcpStream::connect(self.router).ok().map(drop)))?;

@@ -105,6 +105,11 @@ fn a_router_of_its_own_serves_on_whatever_becomes_of_the_server() -> Result<()> 
     wait_for("the end of the old instance", Duration::from_secs(60), || Ok((platform.containers("instance")?.len() == 1).then_some(())))?;
     let (sent, failed) = load.end();
     assert!(failed.is_empty(), "{} of {sent} requests failed, the first: {:?}", failed.len(), failed.first());
+    // When power comes back in any order, a router that is first serves what it served last.
+    assert!(platform.stop_router()?, "the router did not end well");
+    platform.stop_server()?;
+    platform.start_router()?;
+    assert!(platform.get(HOST, "/")?.body.contains("Good morning"), "a router alone has forgotten everything");
     assert!(platform.stop_router()?, "the router did not end well");
     Ok(())
 }
