@@ -80,7 +80,14 @@ fn checks(config: &Config) -> Vec<Finding> {
         }
         findings.push(match std::net::TcpStream::connect_timeout(&target, std::time::Duration::from_secs(2)) {
             Ok(_) => good(name, format!("listens on {address}")),
-            Err(error) => bad(name, format!("{address}: {error}"), "start the server; if the port is taken, change it in slipway.toml"),
+            Err(error) => {
+                let start = if name == "router" {
+                    "start the server, or `slipway router` where it is a process of its own"
+                } else {
+                    "start the server"
+                };
+                bad(name, format!("{address}: {error}"), format!("{start}; if the port is taken, change it in slipway.toml"))
+            }
         });
     }
     findings
