@@ -158,6 +158,14 @@ async fn roles(config: &Config, begun: Instant, records: Records, keyring: Arc<K
         Ok(())
     }));
 
+    // Before the supervisor runs: a router that has served all the time is to be back before an instance is asked whether every
+    // router has let go of it. And it ends first: what the supervisor takes back at its end is no news for a router that serves on.
+    let socket = socket(&config.coordination_socket()).context("could not make the socket of coordination")?;
+    let stop = front.clone();
+    fronts.spawn(named("coordination", async move {
+        store::live::serve(socket, tree, stop).await;
+        Ok(())
+    }));
     tracing::debug!(role = "supervisor", "starting");
     let supervisor = parts::supervisor(config, live.clone(), keyring, registry_address, &registry_login).await?;
     let (logs, oneoffs) = (supervisor.logs(), supervisor.oneoffs());
@@ -171,14 +179,6 @@ async fn roles(config: &Config, begun: Instant, records: Records, keyring: Arc<K
     backs.spawn(named("retention", retention::run(config.retention.clone(), manager.clone(), back.clone())));
     backs.spawn(named("builder's leftovers", leftovers::run(builder.clone(), back.clone())));
 
-    // Before anything takes work: a router that has been serving all the time is to hear of it. And it ends first: what the
-    // supervisor takes back at its end is no news for a router that serves on.
-    let socket = socket(&config.coordination_socket()).context("could not make the socket of coordination")?;
-    let stop = front.clone();
-    fronts.spawn(named("coordination", async move {
-        store::live::serve(socket, tree, stop).await;
-        Ok(())
-    }));
     if !own_router {
         tracing::debug!(role = "router", "starting");
         let (router, follower) = router::start(config, live.clone()).await?;

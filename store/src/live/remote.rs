@@ -18,7 +18,7 @@ use super::wire::{Answer, Ask, Reply, Request, receive, send};
 use super::{Coordination, LiveError, Node, Op, Session, Watch};
 
 /// How often a server that is away is looked for.
-const RETRY: Duration = Duration::from_millis(200);
+const RETRY: Duration = Duration::from_millis(50);
 
 enum Call {
     Ask(Ask, oneshot::Sender<Result<Answer, LiveError>>),
