@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use manager::builder::{Builder, Job, Prepared, Slug};
-use manager::{Say, Source};
-use model::say;
-use model::{AppRef, Code, Digest, ImageRef, Manifest, TemplateName, Trouble};
+use manager::{Output, Source};
+use model::push_output;
+use model::{AppRef, Code, Digest, ImageRef, Manifest, TemplateName, UserError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -158,7 +158,7 @@ impl Buildstep {
     }
 
     /// Runs every step of a build.
-    async fn steps(&self, job: &Job, template: &Template, said: &Arc<dyn Say>, cancel: &CancellationToken) -> Result<Slug, Trouble> {
+    async fn steps(&self, job: &Job, template: &Template, said: &Arc<dyn Output>, cancel: &CancellationToken) -> Result<Slug, UserError> {
         let app = job.app.app_ref();
         let build = job.build.as_str();
         let limits = self.config.limits.hinted(&job.manifest);
@@ -201,7 +201,12 @@ impl Buildstep {
         said.step("Making the slug");
         let start = Instant::now();
         let packed = pack(content, &spools.layer, &app, build).await?;
-        said.detail(format!("{}, {} unpacked, made in {}", say::size(packed.size), say::size(packed.unpacked), took(start)));
+        said.detail(format!(
+            "{}, {} unpacked, made in {}",
+            push_output::size(packed.size),
+            push_output::size(packed.unpacked),
+            took(start)
+        ));
         if cancel.is_cancelled() {
             return Err(user_errors::cancelled(&app));
         }
@@ -217,7 +222,7 @@ impl Buildstep {
     }
 
     /// The template of a source and why: the reason, then what else fits.
-    fn template<'a>(&'a self, app: &AppRef, tree: &dyn SourceTree, manifest: &Manifest) -> Result<(&'a Template, Vec<String>), Trouble> {
+    fn template<'a>(&'a self, app: &AppRef, tree: &dyn SourceTree, manifest: &Manifest) -> Result<(&'a Template, Vec<String>), UserError> {
         if let Some(name) = &manifest.template {
             let template = self.catalog.get(name).ok_or_else(|| user_errors::unknown_template(name, &self.catalog))?;
             return Ok((template, vec!["app.yaml asks for it".into()]));
@@ -241,9 +246,9 @@ impl Buildstep {
         &self,
         template: &Template,
         build: &model::BuildId,
-        said: &Arc<dyn Say>,
+        said: &Arc<dyn Output>,
         cancel: &CancellationToken,
-    ) -> Result<Ready, Trouble> {
+    ) -> Result<Ready, UserError> {
         let (layers, template, said) = (self.layers.clone(), template.clone(), said.clone());
         let spoken = Spoken::default();
         let making = tokio::spawn(async move {
@@ -255,7 +260,7 @@ impl Buildstep {
                 Ok(ready) => ready.map_err(|error| user_errors::layers(build.as_str(), error)),
                 Err(error) => Err(user_errors::io(build.as_str(), std::io::Error::other(error))),
             },
-            () = cancel.cancelled() => Err(Trouble::new(Code::Cancelled, "the build was cancelled").next("push again to build again")),
+            () = cancel.cancelled() => Err(UserError::new(Code::Cancelled, "the build was cancelled").next("push again to build again")),
         }
     }
 
@@ -265,8 +270,8 @@ impl Buildstep {
         template: &Template,
         ready: &Ready,
         tree: &dyn SourceTree,
-        said: &dyn Say,
-    ) -> Result<BTreeMap<String, String>, Trouble> {
+        said: &dyn Output,
+    ) -> Result<BTreeMap<String, String>, UserError> {
         let mut tools = BTreeMap::new();
         let mut warnings = Vec::new();
         for tool in &template.spec.tools {
@@ -304,9 +309,9 @@ impl Buildstep {
         ready: &Ready,
         tools: &BTreeMap<String, String>,
         spools: &Spools,
-        said: &dyn Say,
+        said: &dyn Output,
         cancel: &CancellationToken,
-    ) -> Result<Content, Trouble> {
+    ) -> Result<Content, UserError> {
         let app = job.app.app_ref();
         let build = job.build.as_str();
         let engine_failed = |error| user_errors::engine(build, &error);
@@ -317,7 +322,7 @@ impl Buildstep {
         };
         let script = script::render(template, &values).map_err(|error| {
             tracing::error!(build, error = %error, "a template can not be rendered");
-            Trouble::internal(build)
+            UserError::internal(build)
         })?;
         let cache = tokio::select! {
             cache = self.caches.take(&app, template.name()) => cache.map_err(engine_failed)?,
@@ -410,7 +415,7 @@ fn run_env(template: &Template) -> BTreeMap<String, String> {
 }
 
 /// The app's folder of a source.
-fn rooted(source: &Arc<dyn Source>, manifest: &Manifest) -> Result<Folder, Trouble> {
+fn rooted(source: &Arc<dyn Source>, manifest: &Manifest) -> Result<Folder, UserError> {
     if let Some(root) = &manifest.root
         && source.list(root).is_none()
     {
@@ -422,19 +427,19 @@ fn rooted(source: &Arc<dyn Source>, manifest: &Manifest) -> Result<Folder, Troub
 }
 
 /// The id of the tree that a job builds. Without one, two sources could share a key.
-fn tree_id(job: &Job) -> Result<String, Trouble> {
+fn tree_id(job: &Job) -> Result<String, UserError> {
     let folder = job.manifest.root.as_deref().unwrap_or_default();
     job.source.tree_id(folder).ok_or_else(|| {
         tracing::error!(build = %job.build, folder, "a source has no tree id");
-        Trouble::internal(&job.build)
+        UserError::internal(&job.build)
     })
 }
 
 fn took(start: Instant) -> String {
-    say::elapsed(start.elapsed().as_millis().try_into().unwrap_or(u64::MAX))
+    push_output::elapsed(start.elapsed().as_millis().try_into().unwrap_or(u64::MAX))
 }
 
-async fn pack(content: Content, layer: &Path, app: &AppRef, build: &str) -> Result<Packed, Trouble> {
+async fn pack(content: Content, layer: &Path, app: &AppRef, build: &str) -> Result<Packed, UserError> {
     let path = layer.to_path_buf();
     let packing = tokio::task::spawn_blocking(move || content.pack(std::fs::File::create(path)?));
     let packed = packing.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()));
@@ -447,14 +452,14 @@ impl Builder for Buildstep {
         self.config.limits.source
     }
 
-    async fn prepare(&self, job: &Job) -> Result<Prepared, Trouble> {
+    async fn prepare(&self, job: &Job) -> Result<Prepared, UserError> {
         let tree = rooted(&job.source, &job.manifest)?;
         let (template, notes) = self.template(&job.app.app_ref(), &tree, &job.manifest)?;
         let source_key = key::source_key(&tree_id(job)?, self.layers.recipe(), template, &job.manifest);
         Ok(Prepared { template: template.name().clone(), notes, source_key: source_key.hex() })
     }
 
-    async fn build(&self, job: &Job, prepared: &Prepared, said: Arc<dyn Say>, cancel: CancellationToken) -> Result<Slug, Trouble> {
+    async fn build(&self, job: &Job, prepared: &Prepared, said: Arc<dyn Output>, cancel: CancellationToken) -> Result<Slug, UserError> {
         let start = Instant::now();
         let template =
             self.catalog.get(&prepared.template).ok_or_else(|| user_errors::unknown_template(&prepared.template, &self.catalog))?;
@@ -464,7 +469,7 @@ impl Builder for Buildstep {
             Ok(slug) => {
                 tracing::info!(app = %job.app, build = %job.build, template = %prepared.template, image = %slug.image, duration_ms, "built")
             }
-            Err(trouble) => tracing::info!(app = %job.app, build = %job.build, code = %trouble.code, duration_ms, "not built"),
+            Err(user_error) => tracing::info!(app = %job.app, build = %job.build, code = %user_error.code, duration_ms, "not built"),
         }
         built
     }

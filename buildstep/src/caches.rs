@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::{AppRef, Code, TemplateName, Trouble};
+use model::{AppRef, Code, TemplateName, UserError};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::engine::{Engine, EngineError};
@@ -67,8 +67,8 @@ impl Caches {
 impl Cache {
     /// Gives it back after a build. One that grew over its limit, or filled the disk, starts anew. Looking takes as long as there
     /// are files: the build that waits for its slug does not wait for this, the next one of the app does.
-    pub fn give_back(self, limits: &Limits, trouble: Option<&Trouble>) {
-        let full = trouble.is_some_and(|trouble| matches!(trouble.code, Code::BuildDisk | Code::DiskFull));
+    pub fn give_back(self, limits: &Limits, user_error: Option<&UserError>) {
+        let full = user_error.is_some_and(|user_error| matches!(user_error.code, Code::BuildDisk | Code::DiskFull));
         let most = Usage { bytes: limits.cache, files: limits.files };
         tokio::spawn(async move {
             let used = self.used(most).await;

@@ -22,7 +22,7 @@ mod tally;
 mod words;
 
 pub use tally::Moved;
-pub use words::{Bytestream, ContainerSpec, Ended, ImageFacts, Input, LayerConfig, Listed, ListedImage, Output, Places, Walls};
+pub use words::{Bytestream, ContainerOutput, ContainerSpec, Ended, ImageFacts, Input, LayerConfig, Listed, ListedImage, Places, Walls};
 
 use tally::Tally;
 
@@ -273,7 +273,7 @@ impl Engine {
     }
 
     /// Opens the input and the output of a container; to be called before it starts. A container that does not read has no input.
-    pub async fn attach(&self, container: &str) -> Result<(Input, Output), EngineError> {
+    pub async fn attach(&self, container: &str) -> Result<(Input, ContainerOutput), EngineError> {
         use bollard::container::LogOutput;
         let options = query::AttachContainerOptions { stream: true, stdin: true, stdout: true, stderr: true, ..Default::default() };
         let attached = self.docker().await?.attach_container(container, Some(options)).within(ACT, "read the output of a build").await?;

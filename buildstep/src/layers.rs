@@ -188,7 +188,7 @@ impl Layers {
         self.make_layer(&below, name, spec, setup, &tools, progress).await?;
         let facts =
             self.engine.image(&name.full()).await?.ok_or_else(|| LayerError::Install { layer: name.full(), last: "it vanished".into() })?;
-        progress(News::Said(&format!("layer made in {}, {} in all", took(start), model::say::size(facts.size))));
+        progress(News::Said(&format!("layer made in {}, {} in all", took(start), model::push_output::size(facts.size))));
         Ok(facts)
     }
 
@@ -354,5 +354,5 @@ fn moved(progress: Progress<'_>) -> impl Fn(Meter) + Send + Sync {
 }
 
 fn took(start: Instant) -> String {
-    model::say::elapsed(start.elapsed().as_millis().try_into().unwrap_or(u64::MAX))
+    model::push_output::elapsed(start.elapsed().as_millis().try_into().unwrap_or(u64::MAX))
 }

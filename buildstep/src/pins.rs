@@ -70,7 +70,7 @@ pub struct Pin {
 /// Which version a tool gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
-    /// Nobody asked: the newest.
+    /// Discard asked: the newest.
     Default(Version),
     /// As asked.
     Exact(Version, Pin),

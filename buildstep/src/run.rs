@@ -7,9 +7,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use manager::Say;
+use manager::Output;
 use manager::source::TarStream;
-use model::{AppRef, BuildId, Code, Trouble};
+use model::{AppRef, BuildId, Code, UserError};
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::caches::Cache;
 use crate::claims::{Claim, Claims};
-use crate::engine::{ContainerSpec, Engine, EngineError, Input, Output, Places, Walls};
+use crate::engine::{ContainerOutput, ContainerSpec, Engine, EngineError, Input, Places, Walls};
 use crate::hostenv::CA_PATH;
 use crate::intake::{Intake, TooLarge};
 use crate::limits::Limits;
@@ -73,7 +73,7 @@ pub struct Run<'a> {
     /// What it may use.
     pub limits: &'a Limits,
     /// Where its output goes.
-    pub said: &'a dyn Say,
+    pub said: &'a dyn Output,
     /// Ends it.
     pub cancel: &'a CancellationToken,
 }
@@ -111,7 +111,7 @@ impl Drop for Guard {
 
 impl Run<'_> {
     /// Runs to the end; gives the content of `/app`, spooled into a file at `spool`.
-    pub async fn run(self, intake: Intake, source: TarStream, spool: &Path) -> Result<Content, Trouble> {
+    pub async fn run(self, intake: Intake, source: TarStream, spool: &Path) -> Result<Content, UserError> {
         let spec = self.spec();
         // By its name: a container that is made after we gave up waiting for it has no other handle.
         let name = spec.name.clone();
@@ -120,20 +120,20 @@ impl Run<'_> {
             Ok(container) => self.inside(&container, intake, source, spool).await,
             Err(error) => Err(self.engine_failed(error)),
         };
-        if result.as_ref().is_err_and(|trouble| trouble.code == Code::EngineDown) {
+        if result.as_ref().is_err_and(|user_error| user_error.code == Code::EngineDown) {
             // The pusher does not wait for an engine that is gone; what it still holds is removed in the background.
             self.cache.give_back(self.limits, result.as_ref().err());
             return result;
         }
         let (build, sandbox, cache) = (self.id.clone(), self.sandbox, self.cache);
-        let (limits, trouble) = (*self.limits, result.as_ref().err().cloned());
+        let (limits, user_error) = (*self.limits, result.as_ref().err().cloned());
         let removing = self.removals.spawn(async move {
             match guard.remove().await {
                 Ok(()) => sandbox.give_back(),
                 Err(error) => tracing::warn!(%build, %error, "a build container stays until leftovers are looked for"),
             }
             // A volume that a container has can not be emptied.
-            cache.give_back(&limits, trouble.as_ref());
+            cache.give_back(&limits, user_error.as_ref());
         });
         if result.is_err() {
             // Whoever is told that it failed finds nothing of it. One that went well has better to do than to wait.
@@ -164,7 +164,7 @@ impl Run<'_> {
     }
 
     /// Source in, words and slug out, until the container ends by itself, at a limit, or because it was cancelled.
-    async fn inside(&self, container: &str, intake: Intake, source: TarStream, spool: &Path) -> Result<Content, Trouble> {
+    async fn inside(&self, container: &str, intake: Intake, source: TarStream, spool: &Path) -> Result<Content, UserError> {
         let deadline = Instant::now() + self.limits.time;
         let engine_failed = |error| self.engine_failed(error);
         let (input, output) = self.engine.attach(container).await.map_err(engine_failed)?;
@@ -180,7 +180,7 @@ impl Run<'_> {
             tokio::select! {
                 sent = &mut sending, if !is_sent => match sent {
                     Ok(()) => is_sent = true,
-                    Err(trouble) => break Some(Stop::Source(trouble)),
+                    Err(user_error) => break Some(Stop::Source(user_error)),
                 },
                 read = &mut reading => match read {
                     Ok(()) => break None,
@@ -199,7 +199,7 @@ impl Run<'_> {
             }
             return Err(match stopped {
                 Stop::Cancelled => user_errors::cancelled(self.app),
-                Stop::Source(trouble) => trouble,
+                Stop::Source(user_error) => user_error,
                 Stop::Gone(error) => self.engine_failed(error),
                 Stop::Hit(hit) => user_errors::limit(self.app, hit, self.limits, seen.last()),
             });
@@ -226,7 +226,7 @@ impl Run<'_> {
     }
 
     /// Gives the host's certificates and the source to the container.
-    async fn send(&self, mut input: Input, intake: Intake, source: TarStream) -> Result<(), Trouble> {
+    async fn send(&self, mut input: Input, intake: Intake, source: TarStream) -> Result<(), UserError> {
         let limit = intake.max_bytes;
         let own = self.ca.clone().map(|ca| (CA_PATH, ca));
         let (mut tar, copying) = upload::source(own.into_iter().collect(), intake, source);
@@ -248,7 +248,7 @@ impl Run<'_> {
     }
 
     /// A place for the slug as it comes, and what is read of it into a file at `path`.
-    fn spool(&self, path: &Path) -> Result<(DuplexStream, JoinHandle<Result<Content, SlugError>>), Trouble> {
+    fn spool(&self, path: &Path) -> Result<(DuplexStream, JoinHandle<Result<Content, SlugError>>), UserError> {
         let file = std::fs::File::options().read(true).write(true).create(true).truncate(true).open(path);
         let file = file.map_err(|error| user_errors::io(self.id.as_str(), error))?;
         let (near, far) = tokio::io::duplex(1 << 18);
@@ -257,7 +257,7 @@ impl Run<'_> {
     }
 
     /// Passes the words on, clean and capped, and the slug to `slug`, until both end or nobody takes the slug any more.
-    async fn read(&self, mut output: Output, mut slug: DuplexStream, seen: &Seen) -> std::io::Result<()> {
+    async fn read(&self, mut output: ContainerOutput, mut slug: DuplexStream, seen: &Seen) -> std::io::Result<()> {
         let mut transcript = Transcript::new(self.limits.output);
         let mut lines = Vec::new();
         loop {
@@ -338,14 +338,14 @@ impl Run<'_> {
         }
     }
 
-    fn failed(&self, outcome: Outcome) -> Trouble {
+    fn failed(&self, outcome: Outcome) -> UserError {
         match outcome.hit {
             Some(hit) => user_errors::limit(self.app, hit, self.limits, outcome.last),
             None => user_errors::script_failed(self.app, outcome.code, outcome.last),
         }
     }
 
-    fn engine_failed(&self, error: EngineError) -> Trouble {
+    fn engine_failed(&self, error: EngineError) -> UserError {
         user_errors::engine(self.id.as_str(), &error)
     }
 }
@@ -353,7 +353,7 @@ impl Run<'_> {
 /// What ended a script from outside.
 enum Stop {
     Hit(Hit),
-    Source(Trouble),
+    Source(UserError),
     Gone(EngineError),
     Cancelled,
 }

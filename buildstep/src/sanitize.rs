@@ -36,7 +36,7 @@ impl Transcript {
     /// Ends the output; appends the lines to pass on.
     pub fn finish(&mut self, lines: &mut Vec<String>) {
         if self.hidden > 0 {
-            lines.push(model::say::detail(format!("{} of output were not shown", model::say::size(self.hidden))));
+            lines.push(model::push_output::detail(format!("{} of output were not shown", model::push_output::size(self.hidden))));
             return;
         }
         let before = lines.len();
@@ -63,7 +63,7 @@ impl Transcript {
                     self.hide(line.as_bytes());
                     self.hide(b"\n");
                 }
-                lines.push(model::say::warn("The output is too long: the rest is not shown. The build goes on."));
+                lines.push(model::push_output::warn("The output is too long: the rest is not shown. The build goes on."));
                 return;
             }
             self.left -= cost;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use model::procfile::ProcfileError;
-use model::say;
-use model::{AppRef, Code, TemplateName, Trouble};
+use model::push_output;
+use model::{AppRef, Code, TemplateName, UserError};
 
 use crate::catalog::Catalog;
 use crate::detect::Hints;
@@ -23,61 +23,61 @@ fn failed(app: &AppRef) -> String {
 }
 
 /// No template fits.
-pub fn no_template(app: &AppRef, hints: &Hints, root: Option<&str>) -> Trouble {
+pub fn no_template(app: &AppRef, hints: &Hints, root: Option<&str>) -> UserError {
     let place = root.map_or("the top of the repository".to_owned(), |root| format!("`{root}/`"));
-    let mut trouble = Trouble::new(Code::NoTemplate, format!("no template fits the source of {app}"))
+    let mut user_error = UserError::new(Code::NoTemplate, format!("no template fits the source of {app}"))
         .why(format!("A template is chosen by the files at {place}. These were looked for:"));
     for (title, names) in &hints.looked_for {
-        trouble = trouble.evidence(format!("{title}: {}", names.join(", ")));
+        user_error = user_error.evidence(format!("{title}: {}", names.join(", ")));
     }
-    trouble = trouble.evidence(if hints.listing.is_empty() {
+    user_error = user_error.evidence(if hints.listing.is_empty() {
         format!("{place} is empty")
     } else {
         format!("{place} has: {}", hints.listing.join("  "))
     });
     for (name, meant) in &hints.near {
-        trouble = trouble.evidence(format!("`{name}` is there; was `{meant}` meant?"));
+        user_error = user_error.evidence(format!("`{name}` is there; was `{meant}` meant?"));
     }
     if let Some((name, meant)) = hints.near.first() {
-        trouble = trouble.next(format!("git mv {} {meant}, if that is what it holds; then commit and push again", quoted(name)));
+        user_error = user_error.next(format!("git mv {} {meant}, if that is what it holds; then commit and push again", quoted(name)));
     }
     for (folder, template) in &hints.folders {
-        trouble = trouble.next(format!("the {template} app in `{folder}/` is built with `root: {folder}` in app.yaml"));
+        user_error = user_error.next(format!("the {template} app in `{folder}/` is built with `root: {folder}` in app.yaml"));
     }
-    trouble
+    user_error
         .next("git ls-files shows what is committed: a file that git ignores is not pushed")
         .next("or name a template in app.yaml: `template: python`; or bring your own build: a Procfile and an executable bin/build")
 }
 
 /// app.yaml names a template that is not there.
-pub fn unknown_template(name: &TemplateName, catalog: &Catalog) -> Trouble {
+pub fn unknown_template(name: &TemplateName, catalog: &Catalog) -> UserError {
     let known: Vec<&str> = catalog.iter().map(|template| template.name().as_str()).collect();
-    let trouble = Trouble::new(Code::NoTemplate, format!("app.yaml asks for the template `{name}`, which is not there"))
+    let user_error = UserError::new(Code::NoTemplate, format!("app.yaml asks for the template `{name}`, which is not there"))
         .why(format!("Known are: {}.", known.join(", ")));
     match catalog.nearest(name.as_str()) {
-        Some(near) => trouble.next(format!("write `template: {near}` in app.yaml, commit and push again")),
-        None => trouble.next("write one of them in app.yaml, or take the line out to have it detected; commit and push again"),
+        Some(near) => user_error.next(format!("write `template: {near}` in app.yaml, commit and push again")),
+        None => user_error.next("write one of them in app.yaml, or take the line out to have it detected; commit and push again"),
     }
 }
 
 /// app.yaml names a folder that is not there.
-pub fn no_such_root(root: &str, folders: &[String]) -> Trouble {
-    Trouble::new(Code::BadManifest, format!("app.yaml says `root: {root}`, and there is no such folder"))
+pub fn no_such_root(root: &str, folders: &[String]) -> UserError {
+    UserError::new(Code::BadManifest, format!("app.yaml says `root: {root}`, and there is no such folder"))
         .evidence(format!("folders: {}", if folders.is_empty() { "none".to_owned() } else { folders.join("  ") }))
         .next("correct `root` in app.yaml, or take it out; commit and push again")
 }
 
 /// A wanted version is not there.
-pub fn version_unavailable(tool: &ToolSpec, pin: &Pin, available: &[Version]) -> Trouble {
+pub fn version_unavailable(tool: &ToolSpec, pin: &Pin, available: &[Version]) -> UserError {
     let have: Vec<String> = available.iter().map(ToString::to_string).collect();
-    Trouble::new(Code::VersionUnavailable, format!("{} {} is not available", tool.title, pin.text))
+    UserError::new(Code::VersionUnavailable, format!("{} {} is not available", tool.title, pin.text))
         .why(format!("{} asks for it. The stack ({TITLE}) has {} {}.", pin.file, tool.title, have.join(", ")))
         .next(format!("allow {} in {}, commit and push again", have.first().map_or("another version", String::as_str), pin.file))
 }
 
 /// The stack lacks a tool.
-pub fn tool_missing(tool: &ToolSpec) -> Trouble {
-    Trouble::new(Code::StackUnavailable, format!("the stack has no {}", tool.title))
+pub fn tool_missing(tool: &ToolSpec) -> UserError {
+    UserError::new(Code::StackUnavailable, format!("the stack has no {}", tool.title))
         .why("Its layer was made without it. This is a fault of the platform's set-up, not of your app.")
         .next("tell the operator of this platform; `slipway boot` makes the layers")
 }
@@ -96,7 +96,7 @@ pub enum Hit {
 }
 
 /// A limit was hit.
-pub fn limit(app: &AppRef, hit: Hit, limits: &Limits, last: Vec<String>) -> Trouble {
+pub fn limit(app: &AppRef, hit: Hit, limits: &Limits, last: Vec<String>) -> UserError {
     let (code, why, next) = match hit {
         Hit::Memory => (
             Code::BuildMemory,
@@ -119,7 +119,7 @@ pub fn limit(app: &AppRef, hit: Hit, limits: &Limits, last: Vec<String>) -> Trou
             "write less in the build; its cache was trimmed, so that a push of a mended build starts afresh",
         ),
     };
-    Trouble::new(code, failed(app)).why(why).evidence_lines(last).next(next)
+    UserError::new(code, failed(app)).why(why).evidence_lines(last).next(next)
 }
 
 fn minutes(time: Duration) -> String {
@@ -130,65 +130,65 @@ fn minutes(time: Duration) -> String {
 }
 
 /// The script ended with a failure.
-pub fn script_failed(app: &AppRef, code: i64, last: Vec<String>) -> Trouble {
+pub fn script_failed(app: &AppRef, code: i64, last: Vec<String>) -> UserError {
     let how = match code {
         126 | 127 => format!("A command of the build could not be found or run (exit code {code})."),
         137 => "The build was killed (exit code 137).".to_owned(),
         _ => format!("The build script ended with exit code {code}."),
     };
-    Trouble::new(Code::BuildFailed, failed(app))
+    UserError::new(Code::BuildFailed, failed(app))
         .why(format!("{how} The last lines it printed:"))
         .evidence_lines(last)
         .next("mend what the last lines name, commit and push again")
 }
 
 /// Somebody cancelled.
-pub fn cancelled(app: &AppRef) -> Trouble {
-    Trouble::new(Code::Cancelled, format!("the build of {app} was cancelled")).next("push again to build again")
+pub fn cancelled(app: &AppRef) -> UserError {
+    UserError::new(Code::Cancelled, format!("the build of {app} was cancelled")).next("push again to build again")
 }
 
 /// The Procfile can not be read.
-pub fn bad_procfile(error: &ProcfileError) -> Trouble {
-    Trouble::new(Code::BadManifest, "Procfile can not be read")
+pub fn bad_procfile(error: &ProcfileError) -> UserError {
+    UserError::new(Code::BadManifest, "Procfile can not be read")
         .why(format!("{error}."))
         .next("write one `type: command` per line, such as `web: bin/server`; commit and push again")
 }
 
 /// A slug with nothing to run.
-pub fn no_process(app: &AppRef, advice: Option<&str>) -> Trouble {
-    Trouble::new(Code::NoProcess, format!("{app} was built, but nothing says how to run it"))
+pub fn no_process(app: &AppRef, advice: Option<&str>) -> UserError {
+    UserError::new(Code::NoProcess, format!("{app} was built, but nothing says how to run it"))
         .why("There is no Procfile, no command in app.yaml, and none follows from the source.")
         .next(advice.unwrap_or("add a file named Procfile with a line such as `web: bin/server`, commit it and push again"))
 }
 
 /// A slug or a source that is too large.
-pub fn too_large(app: &AppRef, limit: u64, largest: &[(String, u64)]) -> Trouble {
-    let names = largest.iter().map(|(name, size)| format!("{:>9}  {name}", say::size(*size)));
-    Trouble::new(Code::SlugTooLarge, format!("the slug of {app} is too large"))
-        .why(format!("It is over {}. The largest parts:", say::size(limit)))
+pub fn too_large(app: &AppRef, limit: u64, largest: &[(String, u64)]) -> UserError {
+    let names = largest.iter().map(|(name, size)| format!("{:>9}  {name}", push_output::size(*size)));
+    UserError::new(Code::SlugTooLarge, format!("the slug of {app} is too large"))
+        .why(format!("It is over {}. The largest parts:", push_output::size(limit)))
         .evidence_lines(names)
         .next("let the build remove what the app does not need at run time (or name source files in .slugignore), commit and push again")
 }
 
 /// The source is too large.
-pub fn source_too_large(app: &AppRef, limit: u64) -> Trouble {
-    Trouble::new(Code::PushTooLarge, format!("the source of {app} is too large"))
-        .why(format!("Its files are over {} together.", say::size(limit)))
+pub fn source_too_large(app: &AppRef, limit: u64) -> UserError {
+    UserError::new(Code::PushTooLarge, format!("the source of {app} is too large"))
+        .why(format!("Its files are over {} together.", push_output::size(limit)))
         .next("keep large data out of the repository; commit and push again")
 }
 
 /// Turns a failure while making the slug into words; the rest is the platform's.
-pub fn slug(app: &AppRef, build: &str, error: SlugError) -> Trouble {
+pub fn slug(app: &AppRef, build: &str, error: SlugError) -> UserError {
     match error {
         SlugError::TooLarge { limit, largest } => too_large(app, limit, &largest),
-        SlugError::TooMany(limit) => Trouble::new(Code::SlugTooLarge, format!("the slug of {app} has too many files"))
+        SlugError::TooMany(limit) => UserError::new(Code::SlugTooLarge, format!("the slug of {app} has too many files"))
             .why(format!("It has more than {limit} files and folders."))
             .next(
                 "let the build remove what the app does not need at run time (or name source files in .slugignore), commit and push again",
             ),
         SlugError::Broken(error) => {
             log(build, &error);
-            Trouble::new(Code::BuildFailed, failed(app))
+            UserError::new(Code::BuildFailed, failed(app))
                 .why("Its slug can not be read: something in the build wrote to the standard output of the container.")
                 .next("let the build write to its own standard output, commit and push again")
         }
@@ -197,42 +197,42 @@ pub fn slug(app: &AppRef, build: &str, error: SlugError) -> Trouble {
 }
 
 /// The engine failed.
-pub fn engine(build: &str, error: &EngineError) -> Trouble {
+pub fn engine(build: &str, error: &EngineError) -> UserError {
     if error.is_full() {
         return disk_full();
     }
     log(build, error);
     if error.is_unreachable() {
-        return Trouble::new(Code::EngineDown, "Docker can not be reached")
+        return UserError::new(Code::EngineDown, "Docker can not be reached")
             .why("The builder works with the Docker Engine of its host, and that does not answer. Nothing was released.")
             .evidence(error.evidence())
             .next("sudo slipway doctor   # the operator, on the host: what is wrong with Docker")
             .next("push again when Docker answers");
     }
-    Trouble::internal(build)
+    UserError::internal(build)
 }
 
 /// The registry failed.
-pub fn registry(build: &str, error: RegistryError) -> Trouble {
+pub fn registry(build: &str, error: RegistryError) -> UserError {
     log(build, &error);
     match error {
         RegistryError::Refused { status, .. } if status.as_u16() == 507 => disk_full(),
-        RegistryError::Unreachable(_) => Trouble::new(Code::RegistryDown, "the registry can not be reached")
+        RegistryError::Unreachable(_) => UserError::new(Code::RegistryDown, "the registry can not be reached")
             .why("The slug was made, but could not be stored.")
             .next("push again in a while: an unchanged build is quick; the operator finds out more with `slipway doctor`"),
-        _ => Trouble::internal(build),
+        _ => UserError::internal(build),
     }
 }
 
 /// The stack is not there.
-pub fn layers(build: &str, error: LayerError) -> Trouble {
+pub fn layers(build: &str, error: LayerError) -> UserError {
     match error {
         LayerError::Engine(error) => engine(build, &error),
         LayerError::Registry(error) => registry(build, error),
         LayerError::Io(error) => io(build, error),
         LayerError::Bootstrap(_) | LayerError::Install { .. } => {
             log(build, &error);
-            Trouble::new(Code::StackUnavailable, "the stack could not be made")
+            UserError::new(Code::StackUnavailable, "the stack could not be made")
                 .why(format!("A layer that builds stand on is missing and could not be made. It is not a fault of your app. The server's log has the cause under `{build}`."))
                 .next("push again in a while; the operator runs `slipway boot` to see what is wrong")
         }
@@ -240,7 +240,7 @@ pub fn layers(build: &str, error: LayerError) -> Trouble {
 }
 
 /// A file of this machine.
-pub fn io(build: &str, error: std::io::Error) -> Trouble {
+pub fn io(build: &str, error: std::io::Error) -> UserError {
     if error.kind() == std::io::ErrorKind::StorageFull || error.to_string().contains("no space left on device") {
         return disk_full();
     }
@@ -250,11 +250,11 @@ pub fn io(build: &str, error: std::io::Error) -> Trouble {
         return engine(build, broken);
     }
     log(build, &error);
-    Trouble::internal(build)
+    UserError::internal(build)
 }
 
-fn disk_full() -> Trouble {
-    Trouble::new(Code::DiskFull, "the disk of the builder is full")
+fn disk_full() -> UserError {
+    UserError::new(Code::DiskFull, "the disk of the builder is full")
         .why("There is no room for another build. Nothing was released, and what runs keeps running.")
         .next("sudo slipway doctor   # the operator, on the host: where the space is")
         .next("push again when there is room")

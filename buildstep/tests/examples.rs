@@ -13,7 +13,7 @@ async fn built_and_served(name: &str) -> Running {
     let start = Instant::now();
     let slug = match bench.build(&files).await {
         Ok(slug) => slug,
-        Err(trouble) => panic!("{name} was not built: {trouble}\n{}", bench.heard.text()),
+        Err(user_error) => panic!("{name} was not built: {user_error}\n{}", bench.heard.text()),
     };
     println!("{}\n{name}: cold {:?}", bench.heard.text(), start.elapsed());
     let start = Instant::now();

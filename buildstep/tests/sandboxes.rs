@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 
 use buildstep::Limits;
-use model::{AppEnv, Code, Trouble};
+use model::{AppEnv, Code, UserError};
 use support::{Bench, Files, Heard, docker};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,7 @@ fn telling(then: &str) -> Files {
 }
 
 /// The network that a build of these files, alone, ran in.
-async fn network(bench: &Bench, files: &Files) -> Result<String, Trouble> {
+async fn network(bench: &Bench, files: &Files) -> Result<String, UserError> {
     let heard = Arc::new(Heard::default());
     bench.build_heard(&bench.job(files), CancellationToken::new(), heard.clone()).await?;
     Ok(heard.told("network ").expect("its script tells"))
@@ -73,7 +73,7 @@ async fn one_that_was_taken_away_is_made_anew() {
         let before = holders(&bench);
         assert_eq!(before.len(), 1);
         docker(&[ending, &[before[0].as_str()]].concat());
-        network(&bench, &telling("true")).await.unwrap_or_else(|trouble| panic!("after {ending:?}: {trouble}"));
+        network(&bench, &telling("true")).await.unwrap_or_else(|user_error| panic!("after {ending:?}: {user_error}"));
         let after = holders(&bench);
         assert!(after.len() == 1 && after != before, "after {ending:?}: {before:?}, then {after:?}");
     }

@@ -12,7 +12,7 @@ async fn served(name: &str) -> (String, Running) {
     let heard = bench.heard.text();
     let slug = match built {
         Ok(slug) => slug,
-        Err(trouble) => panic!("{name} was not built: {trouble}\n{heard}"),
+        Err(user_error) => panic!("{name} was not built: {user_error}\n{heard}"),
     };
     println!("{heard}");
     (heard, bench.serve(&slug).await)

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use buildstep::Limits;
-use model::{Code, Trouble};
+use model::{Code, UserError};
 use support::{Bench, Files, Heard, SCOPE, docker};
 use tokio_util::sync::CancellationToken;
 
@@ -22,55 +22,55 @@ fn small() -> Limits {
 }
 
 /// Runs a script that must fail; checks that nothing is left.
-async fn refused(name: &str, limits: Limits, script: &str) -> Trouble {
+async fn refused(name: &str, limits: Limits, script: &str) -> UserError {
     let bench = Bench::new(name, limits).await;
     let job = bench.job(&Files::script(script));
-    let trouble = match bench.build_job(&job, CancellationToken::new()).await {
+    let user_error = match bench.build_job(&job, CancellationToken::new()).await {
         Ok(_) => panic!("{name} was built"),
-        Err(trouble) => trouble,
+        Err(user_error) => user_error,
     };
     bench.close().await;
-    trouble
+    user_error
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_build_shows_its_last_words() {
-    let trouble = refused("walls-fail", small(), "echo first\necho the reason >&2\nexit 3").await;
-    assert_eq!(trouble.code, Code::BuildFailed);
-    assert!(trouble.evidence.contains(&"the reason".to_owned()), "{trouble}");
-    assert!(trouble.why.contains("exit code 3"), "{trouble}");
+    let user_error = refused("walls-fail", small(), "echo first\necho the reason >&2\nexit 3").await;
+    assert_eq!(user_error.code, Code::BuildFailed);
+    assert!(user_error.evidence.contains(&"the reason".to_owned()), "{user_error}");
+    assert!(user_error.why.contains("exit code 3"), "{user_error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_memory_hog_is_named() {
-    let trouble = refused("walls-memory", small(), "head -c 400M /dev/zero | tail").await;
-    assert_eq!(trouble.code, Code::BuildMemory, "{trouble}");
+    let user_error = refused("walls-memory", small(), "head -c 400M /dev/zero | tail").await;
+    assert_eq!(user_error.code, Code::BuildMemory, "{user_error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fork_bomb_is_named() {
-    let trouble = refused("walls-forks", small(), "bomb() { bomb | bomb & }\nbomb\nsleep 1000").await;
-    assert_eq!(trouble.code, Code::BuildProcesses, "{trouble}");
+    let user_error = refused("walls-forks", small(), "bomb() { bomb | bomb & }\nbomb\nsleep 1000").await;
+    assert_eq!(user_error.code, Code::BuildProcesses, "{user_error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endless_build_ends() {
     let limits = Limits { time: Duration::from_secs(3), ..small() };
-    let trouble = refused("walls-time", limits, "trap '' TERM INT HUP\nsetsid sleep 1000 &\nwhile :; do sleep 1; done").await;
-    assert_eq!(trouble.code, Code::BuildTime, "{trouble}");
+    let user_error = refused("walls-time", limits, "trap '' TERM INT HUP\nsetsid sleep 1000 &\nwhile :; do sleep 1; done").await;
+    assert_eq!(user_error.code, Code::BuildTime, "{user_error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_named() {
-    let trouble = refused("walls-disk", small(), "for i in $(seq 8); do head -c 50M /dev/zero > /tmp/fill$i; done; sleep 1000").await;
-    assert_eq!(trouble.code, Code::BuildDisk, "{trouble}");
+    let user_error = refused("walls-disk", small(), "for i in $(seq 8); do head -c 50M /dev/zero > /tmp/fill$i; done; sleep 1000").await;
+    assert_eq!(user_error.code, Code::BuildDisk, "{user_error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_cache_is_named() {
-    let trouble =
+    let user_error =
         refused("walls-cache", small(), "for i in $(seq 8); do head -c 50M /dev/zero > /cache/build/fill$i; done; sleep 1000").await;
-    assert_eq!(trouble.code, Code::BuildDisk, "{trouble}");
+    assert_eq!(user_error.code, Code::BuildDisk, "{user_error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,9 +90,9 @@ async fn a_cache_over_its_limit_starts_anew_and_one_below_it_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn countless_files_are_named() {
-    let trouble =
+    let user_error =
         refused("walls-files", small(), "cd /tmp; for d in $(seq 30); do mkdir $d; (cd $d; touch $(seq 1000)); done; sleep 1000").await;
-    assert_eq!(trouble.code, Code::BuildDisk, "{trouble}");
+    assert_eq!(user_error.code, Code::BuildDisk, "{user_error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,11 +119,11 @@ async fn a_cancelled_build_ends_at_once() {
         stop.cancel();
         std::future::pending::<()>().await;
     };
-    let trouble = tokio::select! {
+    let user_error = tokio::select! {
         built = bench.build_job(&job, cancel) => built.expect_err("it was cancelled"),
         () = stopping => unreachable!("it never ends"),
     };
-    assert_eq!(trouble.code, Code::Cancelled);
+    assert_eq!(user_error.code, Code::Cancelled);
     bench.close().await;
 }
 
@@ -180,9 +180,9 @@ async fn what_a_script_leaves_running_does_not_change_its_slug_while_it_is_taken
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_that_writes_into_its_slug_is_refused_in_words() {
-    let trouble = refused("walls-junk", small(), "head -c 2000 /dev/urandom > /proc/1/fd/1").await;
-    assert_eq!(trouble.code, Code::BuildFailed, "{trouble}");
-    assert!(trouble.why.contains("standard output of the container"), "{trouble}");
+    let user_error = refused("walls-junk", small(), "head -c 2000 /dev/urandom > /proc/1/fd/1").await;
+    assert_eq!(user_error.code, Code::BuildFailed, "{user_error}");
+    assert!(user_error.why.contains("standard output of the container"), "{user_error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

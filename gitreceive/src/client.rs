@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{Trouble, say};
+use model::{UserError, push_output};
 use russh::ChannelWriteHalf;
 use russh::server::Msg;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -104,20 +104,20 @@ impl Client {
 
     /// Says why a command is not run, and ends the channel. A git client gets the whole of it as the error that it knows and
     /// nothing beside: the two streams of ssh have no common order.
-    pub(crate) async fn refuse(&self, trouble: &Trouble, for_git: bool) {
+    pub(crate) async fn refuse(&self, user_error: &UserError, for_git: bool) {
         // A client that is gone reads no complaints.
         let _ = match for_git {
-            true => self.send(To::Stdout, user_errors::packet(trouble).into()).await,
-            false => self.send(To::Stderr, block(trouble)).await,
+            true => self.send(To::Stdout, user_errors::packet(user_error).into()).await,
+            false => self.send(To::Stderr, block(user_error)).await,
         };
         self.exit(1).await;
     }
 }
 
 /// A failure as bytes for a person's terminal. The carriage returns are for terminals in raw mode, and harmless elsewhere.
-pub(crate) fn block(trouble: &Trouble) -> Bytes {
+pub(crate) fn block(user_error: &UserError) -> Bytes {
     let mut text = String::new();
-    for line in say::trouble(trouble) {
+    for line in push_output::user_error(user_error) {
         text.push_str(&line);
         text.push_str("\r\n");
     }

@@ -38,15 +38,15 @@ pub(crate) async fn run(command: Command) {
         return client.refuse(&user_errors::too_many(most), for_git).await;
     };
     match start {
-        Start::Refusal { trouble, for_git } => client.refuse(&trouble, for_git).await,
+        Start::Refusal { user_error, for_git } => client.refuse(&user_error, for_git).await,
         Start::Verb { words, terminal } => {
             let screen = terminal.map(|wish| (wish.term, size));
             verbs::run(house, who, words, screen, input, client).await;
         }
         Start::Git { service, path, protocol } => match house.desk.open(&who, service, &path).await {
-            Err(trouble) => {
-                tracing::info!(user = %who.user, code = %trouble.code, "a repository was not opened");
-                client.refuse(&trouble, true).await;
+            Err(user_error) => {
+                tracing::info!(user = %who.user, code = %user_error.code, "a repository was not opened");
+                client.refuse(&user_error, true).await;
             }
             Ok(opened) if service == Service::Upload => upload::upload(house, opened.app, protocol, input, client).await,
             Ok(opened) => {

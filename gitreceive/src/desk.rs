@@ -5,7 +5,7 @@
 use std::pin::Pin;
 
 use async_trait::async_trait;
-use model::{AppEnv, PushId, Trouble, UserName};
+use model::{AppEnv, PushId, UserError, UserName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -77,7 +77,7 @@ pub enum Verdict {
     /// The release is prepared: git may move the ref.
     Accept,
     /// The ref stays where it is.
-    Refuse(Trouble),
+    Refuse(UserError),
 }
 
 /// How the rollout after an accepted push ended; it decides the exit status that the pusher sees.
@@ -131,7 +131,7 @@ pub trait Desk: Send + Sync + 'static {
 
     /// Whether somebody may push to or fetch from an app, and which one a short path means. Says the same for an app that does
     /// not exist and for one that the caller may not know of.
-    async fn open(&self, who: &Identity, service: Service, path: &RepoPath) -> Result<Opened, Trouble>;
+    async fn open(&self, who: &Identity, service: Service, path: &RepoPath) -> Result<Opened, UserError>;
 
     /// Builds and prepares the release. Runs to its end also when the client goes away. `said` goes to the pusher.
     async fn pre_receive(&self, push: Push, said: Lines) -> Verdict;

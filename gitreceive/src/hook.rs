@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 
-use model::{Code, Trouble, say};
+use model::{Code, UserError, push_output};
 use wire::{Frame, Hello, QuarantinePaths};
 
 /// Where the server listens for hooks.
@@ -57,7 +57,7 @@ pub fn main(kind: HookKind) -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             let mut out = io::stdout().lock();
-            for line in say::trouble(&lost(kind, &error)) {
+            for line in push_output::user_error(&lost(kind, &error)) {
                 // Without a reader there is nobody to tell.
                 let _ = writeln!(out, "{line}");
             }
@@ -110,12 +110,12 @@ fn hello(kind: HookKind) -> io::Result<Hello> {
 }
 
 /// What a pusher reads when the server is gone. The error itself is about our socket, which is not their concern.
-fn lost(kind: HookKind, _error: &io::Error) -> Trouble {
+fn lost(kind: HookKind, _error: &io::Error) -> UserError {
     match kind {
-        HookKind::PreReceive => Trouble::new(Code::ServerStopped, "the server stopped before this push was decided")
+        HookKind::PreReceive => UserError::new(Code::ServerStopped, "the server stopped before this push was decided")
             .why("Nothing was changed: the branch and the running release are as before.")
             .next("push again in a moment; nothing that was built already is built twice"),
-        HookKind::PostReceive => Trouble::new(Code::ServerStopped, "the server stopped after your push was accepted")
+        HookKind::PostReceive => UserError::new(Code::ServerStopped, "the server stopped after your push was accepted")
             .why("The branch has moved and the release is stored. It goes live when the server is back.")
             .next("look at it in a moment: slipway releases"),
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use model::{Code, Trouble};
+use model::{Code, UserError};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
@@ -116,19 +116,19 @@ async fn pre_receive(house: &Arc<House>, push: &Arc<Running>, hello: Hello, said
             push.may_move(house.pushes.moving(&push.opened.app.app_ref()).await);
             0
         }
-        Err(trouble) => {
-            tracing::info!(app = %push.opened.app, push = %push.id, code = %trouble.code, "push refused");
+        Err(user_error) => {
+            tracing::info!(app = %push.opened.app, push = %push.id, code = %user_error.code, "push refused");
             push.decided(None);
-            said.trouble(&trouble);
+            said.error(&user_error);
             1
         }
     }
 }
 
-async fn decide(house: &Arc<House>, push: &Arc<Running>, hello: Hello, said: &Lines) -> Result<Push, Trouble> {
+async fn decide(house: &Arc<House>, push: &Arc<Running>, hello: Hello, said: &Lines) -> Result<Push, UserError> {
     let internal = |what: &str| {
         tracing::error!(push = %push.id, app = %push.opened.app, what, "a hook said something unexpected");
-        Trouble::internal(&push.id)
+        UserError::internal(&push.id)
     };
     let updates: Option<Vec<RefUpdate>> = hello.updates.iter().map(|line| RefUpdate::parse(line)).collect();
     let updates = updates.ok_or_else(|| internal("ref updates that can not be read"))?;
@@ -159,7 +159,7 @@ async fn decide(house: &Arc<House>, push: &Arc<Running>, hello: Hello, said: &Li
     }
     let holds_files = |source: &Source| source.list(Path::new("")).map(|entries| entries.is_some_and(|entries| !entries.is_empty()));
     if !ask(&quarantined, push, holds_files).await? {
-        return Err(Trouble::new(Code::EmptyRepository, format!("commit {} holds no files", change.new.short()))
+        return Err(UserError::new(Code::EmptyRepository, format!("commit {} holds no files", change.new.short()))
             .why(format!("There is nothing to build for {}.", push.opened.app))
             .next("git add . && git commit -m 'first version'"));
     }
@@ -176,7 +176,7 @@ async fn decide(house: &Arc<House>, push: &Arc<Running>, hello: Hello, said: &Li
     let _ = push.commit.set(change.new.clone());
     match house.desk.pre_receive(context(quarantined), said.clone()).await {
         Verdict::Accept => Ok(context(accepted)),
-        Verdict::Refuse(trouble) => Err(trouble),
+        Verdict::Refuse(user_error) => Err(user_error),
     }
 }
 
@@ -185,15 +185,15 @@ async fn ask(
     source: &Source,
     push: &Running,
     question: impl FnOnce(&Source) -> Result<bool, RepositoryError> + Send + 'static,
-) -> Result<bool, Trouble> {
+) -> Result<bool, UserError> {
     let source = source.clone();
     match tokio::task::spawn_blocking(move || question(&source)).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => {
             tracing::error!(push = %push.id, app = %push.opened.app, error = &error as &dyn std::error::Error, "the pushed commit can not be read");
-            Err(Trouble::internal(&push.id))
+            Err(UserError::internal(&push.id))
         }
-        Err(_) => Err(Trouble::internal(&push.id)),
+        Err(_) => Err(UserError::internal(&push.id)),
     }
 }
 

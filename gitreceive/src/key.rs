@@ -2,7 +2,7 @@
 //!
 //! A key is known by its blob; comments and user names of SSH never count. Certificates are not keys here.
 
-use model::{Code, Trouble};
+use model::{Code, UserError};
 use russh::keys::{Algorithm, HashAlg, PublicKey};
 
 /// Smallest accepted RSA key, in bits.
@@ -90,14 +90,14 @@ fn bits(number: &[u8]) -> u32 {
 }
 
 /// In the words of a user.
-impl From<KeyError> for Trouble {
+impl From<KeyError> for UserError {
     fn from(error: KeyError) -> Self {
-        let trouble = Trouble::new(Code::BadKey, error.to_string());
+        let user_error = UserError::new(Code::BadKey, error.to_string());
         match error {
-            KeyError::Private => trouble
+            KeyError::Private => user_error
                 .why("The file without `.pub` must never leave your machine. It was not stored; consider making a new one.")
                 .next("send the file that ends in .pub"),
-            _ => trouble.next("make a new key: ssh-keygen -t ed25519"),
+            _ => user_error.next("make a new key: ssh-keygen -t ed25519"),
         }
     }
 }

@@ -43,7 +43,7 @@ mod session;
 mod source;
 mod spool;
 mod strangers;
-mod survey;
+mod tree_stats;
 mod upload;
 mod user_errors;
 mod verbs;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{Trouble, say};
+use model::{UserError, push_output};
 
 use crate::spool::Intake;
 
@@ -31,8 +31,8 @@ impl Lines {
     }
 
     /// Says a failure as one block.
-    pub fn trouble(&self, trouble: &Trouble) {
-        for line in say::trouble(trouble) {
+    pub fn error(&self, user_error: &UserError) {
+        for line in push_output::user_error(user_error) {
             self.say(line);
         }
     }

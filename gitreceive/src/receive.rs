@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
-use model::{PushId, Trouble};
+use model::{PushId, UserError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin};
 
@@ -206,15 +206,15 @@ fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
     bytes.windows(wanted.len()).any(|window| window == wanted)
 }
 
-fn say(to: &Intake, trouble: &Trouble) {
+fn say(to: &Intake, user_error: &UserError) {
     // A spool too full for five lines has no reader.
-    let _ = to.push(block(trouble));
+    let _ = to.push(block(user_error));
 }
 
 fn failed(to: &Intake, id: &PushId, app: &model::AppEnv, error: &(dyn std::error::Error + 'static)) -> u8 {
     tracing::error!(push = %id, app = %app, error, "a push failed");
     let causes = std::iter::successors(Some(error), |cause| cause.source());
     let full = causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|cause| cause.kind() == io::ErrorKind::StorageFull);
-    say(to, &if full { user_errors::disk_full(app) } else { Trouble::internal(id) });
+    say(to, &if full { user_errors::disk_full(app) } else { UserError::internal(id) });
     1
 }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use model::{AppEnv, Code, Trouble};
+use model::{AppEnv, Code, UserError};
 
 /// A commit as git names it: 40 or 64 hex digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,14 +119,14 @@ pub struct Change {
 }
 
 /// Decides whether these updates are a deploy. `deploys` is the deploy branch, when one was ever pushed.
-pub fn judge(updates: &[RefUpdate], deploys: Option<&BranchName>, to: &AppEnv) -> Result<Change, Trouble> {
+pub fn judge(updates: &[RefUpdate], deploys: Option<&BranchName>, to: &AppEnv) -> Result<Change, UserError> {
     let remote = format!("paas-{}", to.env);
     let main = deploys.map_or("main", BranchName::as_str);
     let [update] = updates else {
         let names: Vec<String> = updates.iter().take(10).map(|u| shown(&u.name)).collect();
         let followed = updates.iter().any(|u| u.name.starts_with("refs/tags/"));
         let flag = if followed { "--no-follow-tags " } else { "" };
-        return Err(Trouble::new(
+        return Err(UserError::new(
             Code::SeveralRefs,
             format!("{} refs were pushed at once; a push to {to} deploys one branch", updates.len()),
         )
@@ -135,7 +135,7 @@ pub fn judge(updates: &[RefUpdate], deploys: Option<&BranchName>, to: &AppEnv) -
     };
     let Some(branch) = update.name.strip_prefix("refs/heads/") else {
         let kind = if update.name.starts_with("refs/tags/") { "a tag" } else { "not a branch" };
-        return Err(Trouble::new(Code::NotABranch, format!("`{}` is {kind}; only a branch deploys", shown(&update.name)))
+        return Err(UserError::new(Code::NotABranch, format!("`{}` is {kind}; only a branch deploys", shown(&update.name)))
             .why(format!("{to} deploys `{main}`. Nothing was changed."))
             .next(deploy_tag(&update.name, &remote, main)));
     };
@@ -144,22 +144,24 @@ pub fn judge(updates: &[RefUpdate], deploys: Option<&BranchName>, to: &AppEnv) -
             Some(deploys) if deploys.as_str() == branch => format!("`{branch}` is the deploy branch of {to} and can not be deleted"),
             _ => format!("`{}` is not stored here, so there is nothing to delete", shown(branch)),
         };
-        return Err(Trouble::new(Code::RefDeleted, what).why("The app and its releases are as before.").next(format!(
+        return Err(UserError::new(Code::RefDeleted, what).why("The app and its releases are as before.").next(format!(
             "to remove the app: slipway apps:destroy {} --confirm {}",
             to.app_ref(),
             to.app
         )));
     };
     let Some(branch) = BranchName::new(branch) else {
-        return Err(Trouble::new(Code::WrongBranch, format!("`{}` can not be a deploy branch", shown(branch)))
+        return Err(UserError::new(Code::WrongBranch, format!("`{}` can not be a deploy branch", shown(branch)))
             .why("Its name is too long, or it holds characters that can not stand in a URL.")
             .next(format!("git push {remote} {}", quoted(&format!("HEAD:{main}")))));
     };
     match deploys {
-        Some(deploys) if *deploys != branch => Err(Trouble::new(Code::WrongBranch, format!("`{branch}` is not the deploy branch of {to}"))
-            .why(format!("{to} deploys `{deploys}`. Nothing was built, and nothing was changed."))
-            // Which branch of the clone it was is not known here: `main:feature` looks like `feature`.
-            .next(format!("git push {remote} {}   # deploys what is checked out", quoted(&format!("HEAD:{deploys}"))))),
+        Some(deploys) if *deploys != branch => {
+            Err(UserError::new(Code::WrongBranch, format!("`{branch}` is not the deploy branch of {to}"))
+                .why(format!("{to} deploys `{deploys}`. Nothing was built, and nothing was changed."))
+                // Which branch of the clone it was is not known here: `main:feature` looks like `feature`.
+                .next(format!("git push {remote} {}   # deploys what is checked out", quoted(&format!("HEAD:{deploys}")))))
+        }
         _ => Ok(Change { branch, old: update.old.clone(), new: new.clone() }),
     }
 }
@@ -202,8 +204,8 @@ mod tests {
 
     fn refused(updates: &[RefUpdate], deploys: Option<&str>) -> (Code, String, Vec<String>) {
         let deploys = deploys.and_then(BranchName::new);
-        let trouble = judge(updates, deploys.as_ref(), &to()).expect_err("a refusal");
-        (trouble.code, trouble.what, trouble.next)
+        let user_error = judge(updates, deploys.as_ref(), &to()).expect_err("a refusal");
+        (user_error.code, user_error.what, user_error.next)
     }
 
     #[test]
@@ -259,8 +261,8 @@ mod tests {
 
         #[test]
         fn no_refusal_writes_to_the_terminal(name in "\\PC{0,300}|[\\x00-\\x1f]{0,9}") {
-            if let Err(trouble) = judge(&[RefUpdate { name, old: None, new: CommitId::new(A) }], None, &to()) {
-                prop_assert!(!trouble.to_string().contains('\x1b'));
+            if let Err(user_error) = judge(&[RefUpdate { name, old: None, new: CommitId::new(A) }], None, &to()) {
+                prop_assert!(!user_error.to_string().contains('\x1b'));
             }
         }
     }

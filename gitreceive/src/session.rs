@@ -7,7 +7,7 @@
 //!
 //! One command per channel. Everything that is not listed is refused with an answer, never with silence.
 
-use model::Trouble;
+use model::UserError;
 
 use crate::exec_line::{self, ExecLine, RepoPath, Service};
 use crate::user_errors;
@@ -48,7 +48,7 @@ pub(crate) enum Start {
     },
     /// A command that only says what is wrong. `for_git` when a git client listens.
     Refusal {
-        trouble: Trouble,
+        user_error: UserError,
         for_git: bool,
     },
 }
@@ -98,11 +98,11 @@ impl Channel {
     fn start(&mut self, line: &[u8]) -> Start {
         match exec_line::parse(line) {
             Ok(ExecLine::Git { .. }) if self.terminal.is_some() => {
-                Start::Refusal { trouble: user_errors::no_terminal_for_git(), for_git: true }
+                Start::Refusal { user_error: user_errors::no_terminal_for_git(), for_git: true }
             }
             Ok(ExecLine::Git { service, path }) => Start::Git { service, path, protocol: self.protocol },
             Ok(ExecLine::Verb(words)) => Start::Verb { words, terminal: self.terminal.take() },
-            Err(error) => Start::Refusal { trouble: user_errors::exec_line(&error), for_git: is_gits(line) },
+            Err(error) => Start::Refusal { user_error: user_errors::exec_line(&error), for_git: is_gits(line) },
         }
     }
 }

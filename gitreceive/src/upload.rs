@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::sync::Arc;
 
-use model::{AppEnv, PushId, Trouble};
+use model::{AppEnv, PushId, UserError};
 use tokio::io::AsyncWriteExt;
 
 use crate::chance;
@@ -17,7 +17,7 @@ pub(crate) async fn upload(house: Arc<House>, app: AppEnv, protocol: Option<&'st
     let failed = |error: &(dyn std::error::Error + 'static)| {
         let id = PushId::mint(chance::bytes());
         tracing::error!(%app, %id, error, "a fetch failed");
-        Trouble::internal(id)
+        UserError::internal(id)
     };
     let repositories = house.repositories.clone();
     let app_ref = app.app_ref();

@@ -1,7 +1,7 @@
 //! Apps and their environments.
 
 use chrono::Utc;
-use model::{AppEnv, AppPath, AppRef, Code, Hostname, TeamName, TenantName, Trouble};
+use model::{AppEnv, AppPath, AppRef, Code, Hostname, TeamName, TenantName, UserError};
 use serde_json::json;
 use store::records::{App, Change, Env, Role};
 
@@ -12,7 +12,7 @@ use crate::{Manager, OrInternal};
 
 impl Manager {
     /// Fills in what a person left out of an app's path: the tenant, when they have just one or only one has that app.
-    pub async fn resolve(&self, who: &Identity, path: &AppPath) -> Result<AppRef, Trouble> {
+    pub async fn resolve(&self, who: &Identity, path: &AppPath) -> Result<AppRef, UserError> {
         if let Some(tenant) = &path.tenant {
             return Ok(AppRef { tenant: tenant.clone(), app: path.app.clone() });
         }
@@ -27,10 +27,10 @@ impl Manager {
         match (holders.len(), tenants.as_slice()) {
             (1, _) => Ok(holders.remove(0)),
             (0, [tenant]) => Ok(AppRef { tenant: tenant.clone(), app: path.app.clone() }),
-            (0, _) => Err(Trouble::new(Code::UnknownApp, format!("there is no app `{}`", path.app)).next("slipway apps")),
+            (0, _) => Err(UserError::new(Code::UnknownApp, format!("there is no app `{}`", path.app)).next("slipway apps")),
             _ => {
                 let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
-                Err(Trouble::new(Code::BadRequest, format!("`{}` is more than one app", path.app))
+                Err(UserError::new(Code::BadRequest, format!("`{}` is more than one app", path.app))
                     .why(format!("It could be {}.", names.join(" or ")))
                     .next(format!("say which: {}", names[0])))
             }
@@ -38,7 +38,7 @@ impl Manager {
     }
 
     /// Makes an app.
-    pub async fn create_app(&self, who: &Identity, app: &AppRef, team: Option<&TeamName>) -> Result<App, Trouble> {
+    pub async fn create_app(&self, who: &Identity, app: &AppRef, team: Option<&TeamName>) -> Result<App, UserError> {
         if self.records.tenant(&app.tenant).await.or_internal()?.is_none() {
             return Err(unknown_tenant(&app.tenant));
         }
@@ -54,7 +54,7 @@ impl Manager {
         let mut change = self.records.change().await.or_internal()?;
         if let Err(error) = change.add_app(app, &team, now).await {
             return Err(if error.is_taken() {
-                Trouble::new(Code::NameTaken, format!("there is an app {app} already")).next(format!("slipway apps:info {app}"))
+                UserError::new(Code::NameTaken, format!("there is an app {app} already")).next(format!("slipway apps:info {app}"))
             } else {
                 crate::internal(&error)
             });
@@ -69,7 +69,7 @@ impl Manager {
     }
 
     /// The only team, or the first where they may make apps.
-    async fn default_team(&self, who: &Identity, tenant: &TenantName) -> Result<TeamName, Trouble> {
+    async fn default_team(&self, who: &Identity, tenant: &TenantName) -> Result<TeamName, UserError> {
         if let Some(member) = who.memberships.iter().find(|m| m.tenant == *tenant && m.role >= Role::Deployer) {
             return Ok(member.team.clone());
         }
@@ -81,13 +81,13 @@ impl Manager {
     }
 
     /// Adds an environment and takes its host name. A name that another app has is refused here, not at the first request.
-    pub(crate) async fn add_env(&self, change: &mut Change, app: &AppEnv) -> Result<(), Trouble> {
+    pub(crate) async fn add_env(&self, change: &mut Change, app: &AppEnv) -> Result<(), UserError> {
         let now = Utc::now();
         change.add_env(app, now).await.or_internal()?;
         let hostname = Hostname::of_app(app, &self.settings.domain);
         match change.take_hostname(&hostname, app, true, now).await {
             Ok(()) => Ok(()),
-            Err(error) if error.is_taken() => Err(Trouble::new(Code::NameTaken, format!("the host name {hostname} of {app} is taken"))
+            Err(error) if error.is_taken() => Err(UserError::new(Code::NameTaken, format!("the host name {hostname} of {app} is taken"))
                 .why("Another app in this tenant has a name that leads to the same host name.")
                 .next("choose another name for the app or the environment")),
             Err(error) => Err(crate::internal(&error)),
@@ -95,7 +95,7 @@ impl Manager {
     }
 
     /// The environment of an app, made if there is none.
-    pub(crate) async fn ensure_env(&self, app: &AppEnv) -> Result<Env, Trouble> {
+    pub(crate) async fn ensure_env(&self, app: &AppEnv) -> Result<Env, UserError> {
         if let Some(env) = self.records.env(app).await.or_internal()? {
             return Ok(env);
         }
@@ -106,7 +106,7 @@ impl Manager {
     }
 
     /// The apps that somebody sees.
-    pub async fn apps(&self, who: &Identity) -> Result<Vec<App>, Trouble> {
+    pub async fn apps(&self, who: &Identity) -> Result<Vec<App>, UserError> {
         let mut apps = Vec::new();
         for tenant in self.tenants(who).await? {
             let all = self.records.apps(&tenant).await.or_internal()?;
@@ -119,16 +119,16 @@ impl Manager {
     }
 
     /// An app with its environments.
-    pub async fn app_info(&self, who: &Identity, app: &AppRef) -> Result<(App, Vec<Env>), Trouble> {
+    pub async fn app_info(&self, who: &Identity, app: &AppRef) -> Result<(App, Vec<Env>), UserError> {
         let found = self.reach(who, Verb::AppsInfo, app).await?;
         Ok((found, self.records.envs(app).await.or_internal()?))
     }
 
     /// Destroys an app: its instances, routes, releases, builds, config. `confirm` must be its name.
-    pub async fn destroy_app(&self, who: &Identity, app: &AppRef, confirm: &str) -> Result<(), Trouble> {
+    pub async fn destroy_app(&self, who: &Identity, app: &AppRef, confirm: &str) -> Result<(), UserError> {
         self.reach(who, Verb::AppsDestroy, app).await?;
         if confirm != app.app.as_str() && confirm != app.to_string() {
-            return Err(Trouble::new(Code::BadRequest, format!("{app} was not destroyed"))
+            return Err(UserError::new(Code::BadRequest, format!("{app} was not destroyed"))
                 .why("Everything of it would be gone; its name must be repeated.")
                 .next(format!("slipway apps:destroy {app} --confirm {}", app.app)));
         }
@@ -155,7 +155,7 @@ impl Manager {
     }
 
     /// Opens an app for a push or a fetch: checks the right, and makes the app when the tenant's policy says so.
-    pub async fn open_repository(&self, who: &Identity, app: &AppEnv, push: bool) -> Result<Option<String>, Trouble> {
+    pub async fn open_repository(&self, who: &Identity, app: &AppEnv, push: bool) -> Result<Option<String>, UserError> {
         let verb = if push { Verb::Push } else { Verb::Fetch };
         if self.records.app(&app.app_ref()).await.or_internal()?.is_none() {
             let policy = self.records.tenant(&app.tenant).await.or_internal()?;

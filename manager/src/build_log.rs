@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::say::Say;
+use crate::output::Output;
 
 /// Largest log in bytes; what comes after is counted, not kept.
 const MAX_LOG: u64 = 16 * 1024 * 1024;
@@ -31,7 +31,7 @@ pub(crate) struct BuildLog {
     id: BuildId,
     file: Mutex<(File, u64)>,
     length: watch::Sender<u64>,
-    listener: Mutex<Option<Arc<dyn Say>>>,
+    listener: Mutex<Option<Arc<dyn Output>>>,
     last: Mutex<Instant>,
     open: Open,
 }
@@ -46,7 +46,7 @@ impl BuildLogs {
     }
 
     /// Opens the log of a build; a listener hears every line too.
-    pub(crate) fn open(&self, id: &BuildId, listener: Arc<dyn Say>) -> std::io::Result<BuildLog> {
+    pub(crate) fn open(&self, id: &BuildId, listener: Arc<dyn Output>) -> std::io::Result<BuildLog> {
         // A log may show what an app holds: it is for whoever the manager lets read it, not for other users of the host.
         std::fs::create_dir_all(&self.dir)?;
         std::fs::set_permissions(&self.dir, std::fs::Permissions::from_mode(0o700))?;
@@ -110,7 +110,7 @@ impl BuildLog {
     }
 }
 
-impl Say for BuildLog {
+impl Output for BuildLog {
     fn line(&self, line: &str) {
         {
             let mut file = self.file.lock().expect("no holder panics");
@@ -181,7 +181,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let logs = BuildLogs::new(dir.path().join("builds"));
         let id = BuildId::parse("b-0123456789").expect("an id");
-        drop(logs.open(&id, Arc::new(crate::say::Nobody)).expect("a log"));
+        drop(logs.open(&id, Arc::new(crate::output::Discard)).expect("a log"));
         let mode = |path: &std::path::Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
         assert_eq!((mode(&logs.dir), mode(&logs.path(&id))), (0o700, 0o600));
     }

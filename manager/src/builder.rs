@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use model::{AppEnv, BuildId, ImageRef, Manifest, ProcessName, TemplateName, Trouble};
+use model::{AppEnv, BuildId, ImageRef, Manifest, ProcessName, TemplateName, UserError};
 use tokio_util::sync::CancellationToken;
 
-use crate::say::Say;
+use crate::output::Output;
 use crate::source::Source;
 
 /// One source to build.
@@ -51,9 +51,9 @@ pub trait Builder: Send + Sync {
     /// Most bytes of files that a source may have.
     fn most_source(&self) -> u64;
     /// Chooses the template and computes the source key. Runs nothing of the app.
-    async fn prepare(&self, job: &Job) -> Result<Prepared, Trouble>;
+    async fn prepare(&self, job: &Job) -> Result<Prepared, UserError>;
     /// Builds. Ends soon after `cancel`, leaving nothing behind.
-    async fn build(&self, job: &Job, prepared: &Prepared, said: Arc<dyn Say>, cancel: CancellationToken) -> Result<Slug, Trouble>;
+    async fn build(&self, job: &Job, prepared: &Prepared, said: Arc<dyn Output>, cancel: CancellationToken) -> Result<Slug, UserError>;
     /// Whether an image is still in the registry.
     async fn has_image(&self, image: &ImageRef) -> bool;
     /// Removes what builds of a stopped server left behind.

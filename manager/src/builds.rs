@@ -1,7 +1,7 @@
 //! Builds as people ask for them: list, one, its log, cancel; and the reaping of those that a stopped server left.
 
 use chrono::Utc;
-use model::{AppEnv, Build, BuildId, BuildState, Code, Trouble};
+use model::{AppEnv, Build, BuildId, BuildState, Code, UserError};
 use serde_json::json;
 
 use crate::authorize::Verb;
@@ -11,38 +11,38 @@ use crate::{Manager, OrInternal};
 
 impl Manager {
     /// The newest builds of an app in an environment.
-    pub async fn builds(&self, who: &Identity, app: &AppEnv, limit: u32) -> Result<Vec<Build>, Trouble> {
+    pub async fn builds(&self, who: &Identity, app: &AppEnv, limit: u32) -> Result<Vec<Build>, UserError> {
         self.reach_env(who, Verb::BuildsShow, app).await?;
         self.records.builds(app, limit.min(200)).await.or_internal()
     }
 
     /// One build.
-    pub async fn build(&self, who: &Identity, id: &BuildId) -> Result<Build, Trouble> {
+    pub async fn build(&self, who: &Identity, id: &BuildId) -> Result<Build, UserError> {
         self.find_build(who, Verb::BuildsShow, id).await
     }
 
-    async fn find_build(&self, who: &Identity, verb: Verb, id: &BuildId) -> Result<Build, Trouble> {
-        let unknown = || Trouble::new(Code::NotFound, format!("there is no build {id}")).next("slipway builds");
+    async fn find_build(&self, who: &Identity, verb: Verb, id: &BuildId) -> Result<Build, UserError> {
+        let unknown = || UserError::new(Code::NotFound, format!("there is no build {id}")).next("slipway builds");
         let build = self.records.build(id).await.or_internal()?.ok_or_else(unknown)?;
         match self.reach_in(who, verb, &build.app).await {
             // Whoever may not know of the app may not know of its builds.
-            Err(trouble) if trouble.code == Code::UnknownApp => Err(unknown()),
-            Err(trouble) => Err(trouble),
+            Err(user_error) if user_error.code == Code::UnknownApp => Err(unknown()),
+            Err(user_error) => Err(user_error),
             Ok(_) => Ok(build),
         }
     }
 
     /// The log of a build, from its start, followed while it runs.
-    pub async fn build_log(&self, who: &Identity, id: &BuildId) -> Result<Follow, Trouble> {
+    pub async fn build_log(&self, who: &Identity, id: &BuildId) -> Result<Follow, UserError> {
         self.find_build(who, Verb::BuildsShow, id).await?;
         self.logs.follow(id).await.or_internal()
     }
 
     /// Cancels a build that waits or runs.
-    pub async fn cancel_build(&self, who: &Identity, id: &BuildId) -> Result<(), Trouble> {
+    pub async fn cancel_build(&self, who: &Identity, id: &BuildId) -> Result<(), UserError> {
         let build = self.find_build(who, Verb::BuildsCancel, id).await?;
         if build.state.is_final() || !self.queue.cancel(id) {
-            return Err(Trouble::new(Code::BadRequest, format!("build {id} has ended already: {}", build.state.as_str())));
+            return Err(UserError::new(Code::BadRequest, format!("build {id} has ended already: {}", build.state.as_str())));
         }
         let mut change = self.records.change().await.or_internal()?;
         self.record(&mut change, who, Verb::BuildsCancel, Some(&build.app.tenant), build.app.to_string(), json!({ "build": id })).await?;
@@ -50,7 +50,7 @@ impl Manager {
     }
 
     /// Ends the builds that a stopped server left open, and what they left behind.
-    pub(crate) async fn reap_builds(&self) -> Result<(), Trouble> {
+    pub(crate) async fn reap_builds(&self) -> Result<(), UserError> {
         let open = self.records.open_builds().await.or_internal()?;
         let mut change = self.records.change().await.or_internal()?;
         change.clear_locks().await.or_internal()?;
@@ -58,8 +58,8 @@ impl Manager {
             tracing::warn!(build = %build.id, app = %build.app, "a build was left open by a server that stopped");
             build.state = BuildState::Lost;
             build.ended = Some(Utc::now());
-            build.trouble = Some(
-                Trouble::new(Code::ServerStopped, "the server stopped while this build ran")
+            build.error = Some(
+                UserError::new(Code::ServerStopped, "the server stopped while this build ran")
                     .why("Nothing was released; what served before still serves.")
                     .next(format!("git push paas-{} main", build.app.env)),
             );

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::manifest::{is_platforms, is_variable};
-use model::{AppEnv, Code, ReleaseNumber, Trouble, release::Cause};
+use model::{AppEnv, Code, ReleaseNumber, UserError, release::Cause};
 use serde_json::json;
 
 use crate::authorize::Verb;
@@ -24,12 +24,12 @@ pub struct ConfigDone {
 
 impl Manager {
     /// The names of the config keys.
-    pub async fn config_keys(&self, who: &Identity, app: &AppEnv) -> Result<Vec<String>, Trouble> {
+    pub async fn config_keys(&self, who: &Identity, app: &AppEnv) -> Result<Vec<String>, UserError> {
         Ok(self.reach_env(who, Verb::ConfigKeys, app).await?.config_keys)
     }
 
     /// The values, which is a right of its own and an event.
-    pub async fn config_values(&self, who: &Identity, app: &AppEnv) -> Result<BTreeMap<String, String>, Trouble> {
+    pub async fn config_values(&self, who: &Identity, app: &AppEnv) -> Result<BTreeMap<String, String>, UserError> {
         let env = self.reach_env(who, Verb::ConfigGet, app).await?;
         let mut change = self.records.change().await.or_internal()?;
         let detail = json!({ "keys": env.config_keys });
@@ -45,7 +45,7 @@ impl Manager {
         app: &AppEnv,
         set: BTreeMap<String, String>,
         unset: Vec<String>,
-    ) -> Result<ConfigDone, Trouble> {
+    ) -> Result<ConfigDone, UserError> {
         self.reach_in(who, Verb::ConfigSet, app).await?;
         for key in set.keys().chain(&unset) {
             check_key(key)?;
@@ -55,7 +55,7 @@ impl Manager {
         let before = config.clone();
         for key in &unset {
             if config.remove(key).is_none() {
-                return Err(Trouble::new(Code::NotFound, format!("{app} has no config key `{key}`")).next(format!(
+                return Err(UserError::new(Code::NotFound, format!("{app} has no config key `{key}`")).next(format!(
                     "slipway config -a {} -e {}",
                     app.app_ref(),
                     app.env
@@ -68,7 +68,7 @@ impl Manager {
         }
         let size: usize = config.iter().map(|(key, value)| key.len() + value.len()).sum();
         if size > MAX_CONFIG {
-            return Err(Trouble::new(Code::BadRequest, format!("the config of {app} would be {size} bytes"))
+            return Err(UserError::new(Code::BadRequest, format!("the config of {app} would be {size} bytes"))
                 .why(format!("At most {} KiB ({MAX_CONFIG} bytes) are kept, names and values of all keys together.", MAX_CONFIG / 1024))
                 .next("put large values into files of the repository, or fetch them when the app starts"));
         }
@@ -78,7 +78,9 @@ impl Manager {
             return Err(crate::events::unknown_app(&app.app_ref()));
         };
         if locked.config != env.config {
-            return Err(Trouble::new(Code::InUse, format!("somebody else changed the config of {app} at the same time")).next("try again"));
+            return Err(
+                UserError::new(Code::InUse, format!("somebody else changed the config of {app} at the same time")).next("try again")
+            );
         }
         locked.config_keys = config.keys().cloned().collect();
         locked.config = Some(self.keyring.seal_map(&app.to_string(), &config));
@@ -110,13 +112,13 @@ impl Manager {
     }
 }
 
-fn check_key(key: &str) -> Result<(), Trouble> {
+fn check_key(key: &str) -> Result<(), UserError> {
     if !is_variable(key) {
-        return Err(Trouble::new(Code::BadName, format!("`{}` is not a config key", key.escape_debug()))
+        return Err(UserError::new(Code::BadName, format!("`{}` is not a config key", key.escape_debug()))
             .why("Letters, digits and underscores are allowed, not starting with a digit."));
     }
     if is_platforms(key) {
-        return Err(Trouble::new(Code::BadName, format!("`{key}` is set by the platform")).next("choose another name"));
+        return Err(UserError::new(Code::BadName, format!("`{key}` is set by the platform")).next("choose another name"));
     }
     Ok(())
 }

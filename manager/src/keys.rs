@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use model::{Code, Trouble};
+use model::{Code, UserError};
 use sha2::{Digest as _, Sha256};
 
 /// A read public key.
@@ -32,9 +32,9 @@ pub fn fingerprint(blob: &[u8]) -> String {
 }
 
 /// Reads one public key. Options before the key (as in authorized_keys) are refused: they would not be obeyed.
-pub fn parse(text: &str) -> Result<PublicKey, Trouble> {
+pub fn parse(text: &str) -> Result<PublicKey, UserError> {
     let bad = |why: &str| {
-        Trouble::new(Code::BadKey, "this is not a public key that can be used")
+        UserError::new(Code::BadKey, "this is not a public key that can be used")
             .why(why)
             .next("cat ~/.ssh/id_ed25519.pub | slipway keys:add")
             .next("ssh-keygen -t ed25519   # makes one")

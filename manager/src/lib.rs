@@ -17,6 +17,7 @@ pub mod identity;
 pub mod keys;
 mod look;
 pub mod members;
+pub mod output;
 pub mod people;
 mod project;
 pub mod ps;
@@ -26,7 +27,6 @@ pub mod releases;
 pub mod remote;
 pub mod retention;
 pub mod rollout;
-pub mod say;
 pub mod scale;
 pub mod source;
 mod telling;
@@ -35,13 +35,13 @@ pub mod tokens;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use model::{AppEnv, Hostname, Trouble};
+use model::{AppEnv, Hostname, UserError};
 use store::{Keyring, Live, Records};
 
 pub use authorize::{Object, Verb};
 pub use builder::Builder;
 pub use identity::Identity;
-pub use say::Say;
+pub use output::Output;
 pub use source::Source;
 
 /// What the manager needs to know of the install.
@@ -143,14 +143,14 @@ impl Manager {
 
     /// Brings everything that a stopped server left open to an end: builds, locks, and the projection into coordination.
     /// Prepared releases are settled by whoever knows the refs.
-    pub async fn recover(&self) -> Result<(), Trouble> {
+    pub async fn recover(&self) -> Result<(), UserError> {
         self.reap_builds().await?;
         self.project_all().await
     }
 }
 
 /// Logs a fault of the platform and gives the user an id to find it by.
-pub fn internal(error: &dyn std::error::Error) -> Trouble {
+pub fn internal(error: &dyn std::error::Error) -> UserError {
     let id = hex::encode(store::random::bytes::<4>());
     let mut chain = error.to_string();
     let mut source = error.source();
@@ -161,7 +161,7 @@ pub fn internal(error: &dyn std::error::Error) -> Trouble {
     }
     tracing::error!(%id, error = %chain, "internal failure");
     if chain.contains("No space left on device") {
-        return Trouble::new(model::Code::DiskFull, "the disk of the platform is full")
+        return UserError::new(model::Code::DiskFull, "the disk of the platform is full")
             .why("Nothing was changed, and what runs keeps running.")
             .next("sudo slipway doctor   # the operator, on the host: where the space is")
             .next("try again when there is room");
@@ -169,19 +169,19 @@ pub fn internal(error: &dyn std::error::Error) -> Trouble {
     // What sqlx and a server that starts say; there are no codes for it.
     let away = ["connecting", "pool timed out", "error communicating with database", "the database system is"];
     if away.iter().any(|sign| chain.contains(sign)) {
-        return Trouble::new(model::Code::DatabaseDown, "the platform can not reach its database")
+        return UserError::new(model::Code::DatabaseDown, "the platform can not reach its database")
             .why("Running apps go on; changes have to wait.")
             .next(format!("try again in a minute; the server's log has the cause under `{id}`"));
     }
-    Trouble::internal(id)
+    UserError::internal(id)
 }
 
 pub(crate) trait OrInternal<T> {
-    fn or_internal(self) -> Result<T, Trouble>;
+    fn or_internal(self) -> Result<T, UserError>;
 }
 
 impl<T, E: std::error::Error> OrInternal<T> for Result<T, E> {
-    fn or_internal(self) -> Result<T, Trouble> {
+    fn or_internal(self) -> Result<T, UserError> {
         self.map_err(|error| internal(&error))
     }
 }

@@ -2,7 +2,7 @@
 
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use chrono::Utc;
-use model::{Actor, Code, Origin, Trouble, UserName};
+use model::{Actor, Code, Origin, UserError, UserName};
 use serde_json::json;
 use store::records::{SshKey, TokenKind, User};
 
@@ -23,12 +23,12 @@ fn nobodys_hash() -> &'static str {
 
 impl Manager {
     /// Makes a user.
-    pub async fn create_user(&self, who: &Identity, name: &UserName, is_super: bool) -> Result<(), Trouble> {
+    pub async fn create_user(&self, who: &Identity, name: &UserName, is_super: bool) -> Result<(), UserError> {
         self.allow(who, Verb::UsersCreate, &Object::Platform).await?;
         let mut change = self.records.change().await.or_internal()?;
         if let Err(error) = change.add_user(name, is_super, Utc::now()).await {
             return Err(if error.is_taken() {
-                Trouble::new(Code::NameTaken, format!("there is a user `{name}` already"))
+                UserError::new(Code::NameTaken, format!("there is a user `{name}` already"))
             } else {
                 crate::internal(&error)
             });
@@ -38,7 +38,7 @@ impl Manager {
     }
 
     /// Removes a user with its keys, tokens and memberships. What it did stays in the events, under its name.
-    pub async fn remove_user(&self, who: &Identity, name: &UserName) -> Result<(), Trouble> {
+    pub async fn remove_user(&self, who: &Identity, name: &UserName) -> Result<(), UserError> {
         self.allow(who, Verb::UsersRemove, &Object::Platform).await?;
         let user = self.known_user(name).await?;
         for place in self.records.memberships(&user.name).await.or_internal()? {
@@ -52,21 +52,19 @@ impl Manager {
     }
 
     /// Every user.
-    pub async fn users(&self, who: &Identity) -> Result<Vec<User>, Trouble> {
+    pub async fn users(&self, who: &Identity) -> Result<Vec<User>, UserError> {
         self.allow(who, Verb::UsersList, &Object::Platform).await?;
         self.records.users().await.or_internal()
     }
 
-    pub(crate) async fn known_user(&self, name: &UserName) -> Result<User, Trouble> {
-        self.records
-            .user(name)
-            .await
-            .or_internal()?
-            .ok_or_else(|| Trouble::new(Code::NotFound, format!("there is no user `{name}`")).next(format!("slipway users:create {name}")))
+    pub(crate) async fn known_user(&self, name: &UserName) -> Result<User, UserError> {
+        self.records.user(name).await.or_internal()?.ok_or_else(|| {
+            UserError::new(Code::NotFound, format!("there is no user `{name}`")).next(format!("slipway users:create {name}"))
+        })
     }
 
     /// Adds a key to a user. The same key again is nothing; a key of another user is refused.
-    pub async fn add_key(&self, who: &Identity, user: &UserName, text: &str) -> Result<SshKey, Trouble> {
+    pub async fn add_key(&self, who: &Identity, user: &UserName, text: &str) -> Result<SshKey, UserError> {
         self.allow(who, Verb::KeysAdd, &Object::User(user.clone())).await?;
         self.known_user(user).await?;
         let key = keys::parse(text)?;
@@ -74,7 +72,7 @@ impl Manager {
             if stored.user == *user {
                 return Ok(stored);
             }
-            return Err(Trouble::new(Code::KeyTaken, format!("the key {} belongs to another user", key.fingerprint))
+            return Err(UserError::new(Code::KeyTaken, format!("the key {} belongs to another user", key.fingerprint))
                 .why("A key names one user.")
                 .next("ssh-keygen -t ed25519   # makes another one"));
         }
@@ -89,47 +87,47 @@ impl Manager {
     }
 
     /// The keys of a user.
-    pub async fn keys(&self, who: &Identity, user: &UserName) -> Result<Vec<SshKey>, Trouble> {
+    pub async fn keys(&self, who: &Identity, user: &UserName) -> Result<Vec<SshKey>, UserError> {
         self.allow(who, Verb::KeysList, &Object::User(user.clone())).await?;
         self.known_user(user).await?;
         self.records.keys_of(user).await.or_internal()
     }
 
     /// Removes a key of a user.
-    pub async fn remove_key(&self, who: &Identity, user: &UserName, fingerprint: &str) -> Result<(), Trouble> {
+    pub async fn remove_key(&self, who: &Identity, user: &UserName, fingerprint: &str) -> Result<(), UserError> {
         self.allow(who, Verb::KeysRemove, &Object::User(user.clone())).await?;
         let mut change = self.records.change().await.or_internal()?;
         if !change.remove_key(user, fingerprint).await.or_internal()? {
-            return Err(Trouble::new(Code::NotFound, format!("{user} has no key {fingerprint}")).next("slipway keys"));
+            return Err(UserError::new(Code::NotFound, format!("{user} has no key {fingerprint}")).next("slipway keys"));
         }
         self.record(&mut change, who, Verb::KeysRemove, None, format!("user {user}"), json!({ "fingerprint": fingerprint })).await?;
         change.commit().await.or_internal()
     }
 
     /// Whose key this is, now.
-    pub async fn identify_key(&self, fingerprint: &str, origin: &str) -> Result<Option<Identity>, Trouble> {
+    pub async fn identify_key(&self, fingerprint: &str, origin: &str) -> Result<Option<Identity>, UserError> {
         let Some(key) = self.records.key(fingerprint).await.or_internal()? else { return Ok(None) };
         let user = self.known_user(&key.user).await?;
         Ok(Some(self.identity_of(user, origin).await?))
     }
 
     /// The identity of a user.
-    pub async fn identity(&self, user: &UserName, origin: &str) -> Result<Identity, Trouble> {
+    pub async fn identity(&self, user: &UserName, origin: &str) -> Result<Identity, UserError> {
         let user = self.known_user(user).await?;
         self.identity_of(user, origin).await
     }
 
-    pub(crate) async fn identity_of(&self, user: User, origin: &str) -> Result<Identity, Trouble> {
+    pub(crate) async fn identity_of(&self, user: User, origin: &str) -> Result<Identity, UserError> {
         let memberships = self.records.memberships(&user.name).await.or_internal()?;
         Ok(Identity { actor: Actor::User(user.name), origin: Origin(origin.into()), is_super: user.is_super, memberships })
     }
 
     /// Sets a password. Whoever was signed in with the old one no longer is, except in the browser that asks for it (`here`).
-    pub async fn set_password(&self, who: &Identity, user: &UserName, password: &str, here: Option<&str>) -> Result<(), Trouble> {
+    pub async fn set_password(&self, who: &Identity, user: &UserName, password: &str, here: Option<&str>) -> Result<(), UserError> {
         self.allow(who, Verb::UsersPassword, &Object::User(user.clone())).await?;
         self.known_user(user).await?;
         if password.chars().count() < 10 || password.len() > 1_000 {
-            return Err(Trouble::new(Code::BadRequest, "the password is too short or too long").why("At least 10 letters are needed."));
+            return Err(UserError::new(Code::BadRequest, "the password is too short or too long").why("At least 10 letters are needed."));
         }
         let password = password.to_owned();
         let hash = tokio::task::spawn_blocking(move || Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string()))
@@ -145,8 +143,8 @@ impl Manager {
 
     /// Signs a user in with a password and gives a token for a browser or a client. An unknown user costs as much as a wrong
     /// password and is answered alike.
-    pub async fn sign_in(&self, user: &str, password: &str, kind: TokenKind, label: &str) -> Result<String, Trouble> {
-        let refused = || Trouble::new(Code::NotSignedIn, "the name or the password is wrong").next("try again");
+    pub async fn sign_in(&self, user: &str, password: &str, kind: TokenKind, label: &str) -> Result<String, UserError> {
+        let refused = || UserError::new(Code::NotSignedIn, "the name or the password is wrong").next("try again");
         let user = match UserName::new(user) {
             Ok(name) => self.records.user(&name).await.or_internal()?,
             Err(_) => None,

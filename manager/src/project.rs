@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{AppEnv, Formation, ProcessName, Route, RouteState, RunSpec, Trouble};
+use model::{AppEnv, Formation, ProcessName, Route, RouteState, RunSpec, UserError};
 use store::records::Env;
 
 use crate::{Manager, OrInternal};
@@ -15,7 +15,7 @@ pub(crate) fn counts(env: &Env, spec: &RunSpec) -> BTreeMap<ProcessName, u32> {
 
 impl Manager {
     /// Projects one environment.
-    pub(crate) async fn project(&self, app: &AppEnv) -> Result<(), Trouble> {
+    pub(crate) async fn project(&self, app: &AppEnv) -> Result<(), UserError> {
         let Some(env) = self.records.env(app).await.or_internal()? else { return self.unproject(app).await };
         let current = match env.current {
             Some(number) => self.records.release(app, number).await.or_internal()?,
@@ -43,13 +43,13 @@ impl Manager {
     }
 
     /// Removes an environment that is gone.
-    pub(crate) async fn unproject(&self, app: &AppEnv) -> Result<(), Trouble> {
+    pub(crate) async fn unproject(&self, app: &AppEnv) -> Result<(), UserError> {
         self.live.delete_formation(app).await.or_internal()?;
         self.live.set_routes(app, &[]).await.or_internal()
     }
 
     /// Projects everything, and removes what has no record.
-    pub(crate) async fn project_all(&self) -> Result<(), Trouble> {
+    pub(crate) async fn project_all(&self) -> Result<(), UserError> {
         let envs = self.records.all_envs().await.or_internal()?;
         for formation in self.live.formations().await.or_internal()? {
             if !envs.iter().any(|env| env.app == formation.app) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{AppEnv, InstanceStatus, ProcessName, ReleaseNumber, Trouble};
+use model::{AppEnv, InstanceStatus, ProcessName, ReleaseNumber, UserError};
 use serde::Serialize;
 
 use crate::authorize::Verb;
@@ -24,7 +24,7 @@ pub struct Ps {
 
 impl Manager {
     /// What runs of an app.
-    pub async fn ps(&self, who: &Identity, app: &AppEnv) -> Result<Ps, Trouble> {
+    pub async fn ps(&self, who: &Identity, app: &AppEnv) -> Result<Ps, UserError> {
         let env = self.reach_env(who, Verb::PsShow, app).await?;
         let formation = self.live.formation(app).await.or_internal()?;
         let mut instances = self.instances_of(app).await?;
@@ -37,25 +37,25 @@ impl Manager {
         })
     }
 
-    pub(crate) async fn instances_of(&self, app: &AppEnv) -> Result<Vec<InstanceStatus>, Trouble> {
+    pub(crate) async fn instances_of(&self, app: &AppEnv) -> Result<Vec<InstanceStatus>, UserError> {
         let all = self.live.instances().await.or_internal()?;
         Ok(all.into_iter().filter(|status| status.app == *app).collect())
     }
 
     /// Whether somebody may read the logs of an app.
-    pub async fn may_read_logs(&self, who: &Identity, app: &AppEnv) -> Result<(), Trouble> {
+    pub async fn may_read_logs(&self, who: &Identity, app: &AppEnv) -> Result<(), UserError> {
         self.reach_env(who, Verb::Logs, app).await.map(drop)
     }
 
     /// The run spec for a one-off command, which is a right of its own and an event.
-    pub async fn one_off(&self, who: &Identity, app: &AppEnv, command: &[String]) -> Result<model::RunSpec, Trouble> {
+    pub async fn one_off(&self, who: &Identity, app: &AppEnv, command: &[String]) -> Result<model::RunSpec, UserError> {
         let env = self.reach_env(who, Verb::Run, app).await?;
         let stored = match env.current {
             Some(number) => self.records.release(app, number).await.or_internal()?,
             None => None,
         };
         let Some(stored) = stored else {
-            return Err(Trouble::new(model::Code::NoRelease, format!("{app} has no release to run a command of"))
+            return Err(UserError::new(model::Code::NoRelease, format!("{app} has no release to run a command of"))
                 .next(format!("git push paas-{} main", app.env)));
         };
         let mut change = self.records.change().await.or_internal()?;

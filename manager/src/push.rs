@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use chrono::Utc;
 use model::{
-    AppEnv, Build, BuildId, BuildState, Code, Hostname, Manifest, Release, ReleaseNumber, ReleaseState, RunSpec, Trouble, release::Cause,
-    say,
+    AppEnv, Build, BuildId, BuildState, Code, Hostname, Manifest, Release, ReleaseNumber, ReleaseState, RunSpec, UserError, push_output,
+    release::Cause,
 };
 use store::records::{Env, Lock, StoredRelease, StoredSlug};
 use tokio::time::Instant;
@@ -19,9 +19,9 @@ use crate::build_log::BuildLog;
 use crate::builder::Job;
 use crate::identity::Identity;
 use crate::look::Look;
+use crate::output::Output;
 use crate::queue::NoTurn;
 use crate::releases::process_specs;
-use crate::say::Say;
 use crate::source::Source;
 use crate::{Manager, OrInternal};
 
@@ -53,7 +53,7 @@ pub struct Push {
 
 impl Manager {
     /// Builds a pushed commit, or finds it built, and prepares its release. Runs to its end when the pusher is gone.
-    pub async fn push(&self, push: Push, pusher: Arc<dyn Say>) -> Result<ReleaseNumber, Trouble> {
+    pub async fn push(&self, push: Push, pusher: Arc<dyn Output>) -> Result<ReleaseNumber, UserError> {
         self.reach_in(&push.who, Verb::Push, &push.app).await?;
         let env = self.ensure_env(&push.app).await?;
         let mut build = Build {
@@ -70,12 +70,12 @@ impl Manager {
             image: None,
             reused: false,
             release: None,
-            trouble: None,
+            error: None,
         };
         let log = Arc::new(self.logs.open(&build.id, pusher).or_internal()?);
         let cancel = self.queue.announce(&build.id);
         self.save_build(&build).await?;
-        let said: &dyn Say = &*log;
+        let said: &dyn Output = &*log;
         let short = push.commit.get(..8).unwrap_or(&push.commit);
         said.step(format!("Build {} of {} at {short}", build.id, push.app));
         said.detail(format!("{}/builds/{}", self.settings.dashboard, build.id));
@@ -87,7 +87,7 @@ impl Manager {
         self.queue.forget(&build.id);
         if self.records.env(&push.app).await.or_internal()?.is_none() {
             // Its records are gone with it; what failed on the way failed for this.
-            return Err(Trouble::new(Code::UnknownApp, format!("{} was destroyed during this push", push.app))
+            return Err(UserError::new(Code::UnknownApp, format!("{} was destroyed during this push", push.app))
                 .why("Its source, its builds and its releases went with it. Nothing of this push is left.")
                 .next("slipway events   # who did it"));
         }
@@ -97,14 +97,14 @@ impl Manager {
                 build.state = BuildState::Succeeded;
                 build.release = Some(*number);
             }
-            Err(trouble) => {
-                build.state = match trouble.code {
+            Err(user_error) => {
+                build.state = match user_error.code {
                     Code::Superseded => BuildState::Superseded,
                     Code::Cancelled => BuildState::Cancelled,
                     _ => BuildState::Failed,
                 };
-                build.trouble = Some(trouble.clone());
-                for line in say::trouble(trouble) {
+                build.error = Some(user_error.clone());
+                for line in push_output::user_error(user_error) {
                     // The pusher gets the block from whoever refuses the ref; the stored log needs it too.
                     log.store_only(&line);
                 }
@@ -120,14 +120,14 @@ impl Manager {
         build: &mut Build,
         log: &Arc<BuildLog>,
         cancel: &CancellationToken,
-    ) -> Result<ReleaseNumber, Trouble> {
-        let said: &dyn Say = &**log;
+    ) -> Result<ReleaseNumber, UserError> {
+        let said: &dyn Output = &**log;
         let manifest = self.manifest(push)?;
         self.look_over(push, &manifest, said).await?;
         self.check_room(push, &manifest).await?;
         let turn = self.queue.turn(&push.app, &build.id, cancel, |text| said.detail(text)).await;
         let _turn = turn.map_err(|why| match why {
-            NoTurn::Superseded => Trouble::new(Code::Superseded, format!("a newer push to {} took the place of this one", push.app))
+            NoTurn::Superseded => UserError::new(Code::Superseded, format!("a newer push to {} took the place of this one", push.app))
                 .next(format!("slipway builds -a {} -e {}", push.app.app_ref(), push.app.env)),
             NoTurn::Cancelled => cancelled(&build.id),
         })?;
@@ -146,11 +146,11 @@ impl Manager {
         log: &Arc<BuildLog>,
         cancel: &CancellationToken,
         manifest: &Manifest,
-    ) -> Result<ReleaseNumber, Trouble> {
-        let said: &dyn Say = &**log;
+    ) -> Result<ReleaseNumber, UserError> {
+        let said: &dyn Output = &**log;
         self.wait_settled(&push.app).await?;
         if !(push.is_current)() {
-            return Err(Trouble::new(Code::Superseded, format!("`{}` of {} moved while this push waited", push.branch, push.app))
+            return Err(UserError::new(Code::Superseded, format!("`{}` of {} moved while this push waited", push.branch, push.app))
                 .why("git would refuse this push after its build: it began at a commit where the branch does not stand any more.")
                 .next(format!("git push {} {}", self.remote_of(&push.app), push.branch)));
         }
@@ -180,7 +180,7 @@ impl Manager {
     }
 
     /// Looks over the source, off the threads that serve: it takes as long as there are files.
-    async fn look_over(&self, push: &Push, manifest: &Manifest, said: &dyn Say) -> Result<(), Trouble> {
+    async fn look_over(&self, push: &Push, manifest: &Manifest, said: &dyn Output) -> Result<(), UserError> {
         let (source, root) = (push.source.clone(), manifest.root.clone().unwrap_or_default());
         let looking = tokio::task::spawn_blocking(move || Look::at(&*source, &root));
         match looking.await.or_internal()? {
@@ -190,9 +190,9 @@ impl Manager {
         }
     }
 
-    fn manifest(&self, push: &Push) -> Result<Manifest, Trouble> {
+    fn manifest(&self, push: &Push) -> Result<Manifest, UserError> {
         let bad = |error: String| {
-            Trouble::new(Code::BadManifest, error).why("Nothing was built.").next("slipway validate   # checks it before you push")
+            UserError::new(Code::BadManifest, error).why("Nothing was built.").next("slipway validate   # checks it before you push")
         };
         let manifest = match push.source.read("app.yaml") {
             None => Manifest::default(),
@@ -202,7 +202,7 @@ impl Manager {
             }
         };
         match &manifest.app {
-            Some(app) if *app != push.app.app => Err(Trouble::new(
+            Some(app) if *app != push.app.app => Err(UserError::new(
                 Code::BadManifest,
                 format!("app.yaml says that this repository is `{app}`, and it was pushed to {}", push.app.app_ref()),
             )
@@ -213,7 +213,7 @@ impl Manager {
     }
 
     /// Takes the lock of the app and environment, and renews it until it is dropped.
-    async fn lease(&self, push: &Push, build: &BuildId) -> Result<Lease, Trouble> {
+    async fn lease(&self, push: &Push, build: &BuildId) -> Result<Lease, UserError> {
         let records = self.records.clone();
         let wanted = move |app: &AppEnv, holder: &BuildId, owner: &str| {
             let now = Utc::now();
@@ -229,7 +229,7 @@ impl Manager {
         let owner = push.who.actor.to_string();
         let held = records.take_lock(&wanted(&push.app, build, &owner)).await.or_internal()?;
         if held.holder != build.as_str() {
-            return Err(Trouble::new(Code::Locked, format!("{} is locked by {} for {}", push.app, held.owner, held.reason))
+            return Err(UserError::new(Code::Locked, format!("{} is locked by {} for {}", push.app, held.owner, held.reason))
                 .why(format!("Since {}, by {}.", held.since.format("%H:%M:%S UTC"), held.holder))
                 .next(format!("wait until it has ended, or cancel it: slipway builds:cancel {}", held.holder)));
         }
@@ -256,7 +256,7 @@ impl Manager {
     }
 
     /// Waits until no release of the push before is open: its ref moves after its build has given up its turn.
-    async fn wait_settled(&self, app: &AppEnv) -> Result<(), Trouble> {
+    async fn wait_settled(&self, app: &AppEnv) -> Result<(), UserError> {
         let deadline = Instant::now() + SETTLE;
         loop {
             let settled = self.settled.notified();
@@ -273,7 +273,7 @@ impl Manager {
     }
 
     /// Refuses what no host could ever take, before anything is built.
-    async fn check_room(&self, push: &Push, manifest: &Manifest) -> Result<(), Trouble> {
+    async fn check_room(&self, push: &Push, manifest: &Manifest) -> Result<(), UserError> {
         let hosts = self.live.hosts().await.or_internal()?;
         let names =
             manifest.processes.keys().chain(manifest.environments.get(&push.app.env).into_iter().flat_map(|env| env.processes.keys()));
@@ -284,7 +284,7 @@ impl Manager {
                 continue;
             }
             let most = |of: fn(&model::Capacity) -> u32| hosts.iter().map(|host| of(&host.capacity)).max().unwrap_or(0);
-            return Err(Trouble::new(Code::NoCapacity, format!("no host can ever take `{name}` of {}", push.app))
+            return Err(UserError::new(Code::NoCapacity, format!("no host can ever take `{name}` of {}", push.app))
                 .why(format!(
                     "It asks for {} MiB of memory and {} cores. The largest host promises {} MiB and {} cores in all.",
                     wanted.memory_mb,
@@ -297,7 +297,7 @@ impl Manager {
         Ok(())
     }
 
-    async fn known_slug(&self, push: &Push, source_key: &str) -> Result<Option<StoredSlug>, Trouble> {
+    async fn known_slug(&self, push: &Push, source_key: &str) -> Result<Option<StoredSlug>, UserError> {
         let app = push.app.app_ref();
         let Some(slug) = self.records.slug(&app, source_key).await.or_internal()? else { return Ok(None) };
         if self.builder.has_image(&slug.image).await {
@@ -317,7 +317,7 @@ impl Manager {
         push: &Push,
         log: &Arc<BuildLog>,
         cancel: &CancellationToken,
-    ) -> Result<StoredSlug, Trouble> {
+    ) -> Result<StoredSlug, UserError> {
         let begun = Instant::now();
         let mut building = self.builder.build(job, prepared, log.clone(), cancel.clone());
         let mut pulse = tokio::time::interval(Duration::from_secs(5));
@@ -326,7 +326,7 @@ impl Manager {
                 built = &mut building => break built,
                 _ = pulse.tick() => {
                     if log.silent() >= HEARTBEAT {
-                        log.whisper(&say::detail(format!("… still building after {}", say::elapsed(begun.elapsed().as_millis() as u64))));
+                        log.whisper(&push_output::detail(format!("… still building after {}", push_output::elapsed(begun.elapsed().as_millis() as u64))));
                     }
                 }
             }
@@ -355,8 +355,8 @@ impl Manager {
         build: &Build,
         manifest: &Manifest,
         slug: &StoredSlug,
-        said: &dyn Say,
-    ) -> Result<ReleaseNumber, Trouble> {
+        said: &dyn Output,
+    ) -> Result<ReleaseNumber, UserError> {
         let processes = process_specs(&push.app, &Hostname::of_app(&push.app, &self.settings.domain), manifest, &slug.processes)?;
         let mut change = self.records.change().await.or_internal()?;
         let Some(env) = change.lock_env(&push.app).await.or_internal()? else {
@@ -407,7 +407,7 @@ impl Manager {
         push: &Push,
         manifest: &Manifest,
         processes: &std::collections::BTreeMap<model::ProcessName, String>,
-    ) -> Result<Env, Trouble> {
+    ) -> Result<Env, UserError> {
         let mut grown = env.deploy_branch.is_none();
         env.deploy_branch.get_or_insert_with(|| push.branch.clone());
         for name in processes.keys().chain(manifest.processes.keys()) {
@@ -424,7 +424,7 @@ impl Manager {
         Ok(env)
     }
 
-    async fn save_build(&self, build: &Build) -> Result<(), Trouble> {
+    async fn save_build(&self, build: &Build) -> Result<(), UserError> {
         let mut change = self.records.change().await.or_internal()?;
         change.save_build(build).await.or_internal()?;
         change.commit().await.or_internal()
@@ -453,6 +453,6 @@ impl Drop for Lease {
     }
 }
 
-fn cancelled(build: &BuildId) -> Trouble {
-    Trouble::new(Code::Cancelled, format!("build {build} was cancelled")).why("Nothing was released; what served before still serves.")
+fn cancelled(build: &BuildId) -> UserError {
+    UserError::new(Code::Cancelled, format!("build {build} was cancelled")).why("Nothing was released; what served before still serves.")
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::Utc;
 use model::health::Probe;
 use model::{
-    AppEnv, Code, HealthCheck, Hostname, Manifest, ProcessName, ProcessSpec, Release, ReleaseNumber, ReleaseState, RunSpec, Trouble,
+    AppEnv, Code, HealthCheck, Hostname, Manifest, ProcessName, ProcessSpec, Release, ReleaseNumber, ReleaseState, RunSpec, UserError,
     release::Cause,
 };
 use serde::Serialize;
@@ -22,7 +22,7 @@ pub(crate) fn process_specs(
     hostname: &Hostname,
     manifest: &Manifest,
     found: &BTreeMap<ProcessName, String>,
-) -> Result<BTreeMap<ProcessName, ProcessSpec>, Trouble> {
+) -> Result<BTreeMap<ProcessName, ProcessSpec>, UserError> {
     let mut names: BTreeSet<&ProcessName> = found.keys().chain(manifest.processes.keys()).collect();
     let special = manifest.environments.get(&app.env);
     names.extend(special.into_iter().flat_map(|hints| hints.processes.keys()));
@@ -30,7 +30,7 @@ pub(crate) fn process_specs(
     for name in names {
         let hints = manifest.process_in(&app.env, name);
         let Some(command) = hints.command.clone().or_else(|| found.get(name).cloned()) else {
-            return Err(Trouble::new(Code::BadManifest, format!("the process `{name}` has no command"))
+            return Err(UserError::new(Code::BadManifest, format!("the process `{name}` has no command"))
                 .why("app.yaml names it, and neither app.yaml nor the Procfile nor the template says what to run.")
                 .next(format!("add `command:` under `processes: {name}:` in app.yaml")));
         };
@@ -44,7 +44,7 @@ pub(crate) fn process_specs(
         specs.insert(name.clone(), spec);
     }
     if specs.is_empty() {
-        return Err(Trouble::new(Code::NoProcess, format!("{app} has nothing to run"))
+        return Err(UserError::new(Code::NoProcess, format!("{app} has nothing to run"))
             .why("Neither a Procfile, nor app.yaml, nor the template names a process.")
             .next("echo 'web: <the command that serves on $PORT>' > Procfile && git add Procfile"));
     }
@@ -83,15 +83,15 @@ pub struct Diff {
 
 impl Manager {
     /// The newest releases.
-    pub async fn releases(&self, who: &Identity, app: &AppEnv, limit: u32) -> Result<Vec<Release>, Trouble> {
+    pub async fn releases(&self, who: &Identity, app: &AppEnv, limit: u32) -> Result<Vec<Release>, UserError> {
         self.reach_env(who, Verb::ReleasesShow, app).await?;
         let stored = self.records.releases(app, limit.min(500)).await.or_internal()?;
         Ok(stored.into_iter().map(|stored| stored.release).collect())
     }
 
-    async fn stored(&self, app: &AppEnv, number: ReleaseNumber) -> Result<StoredRelease, Trouble> {
+    async fn stored(&self, app: &AppEnv, number: ReleaseNumber) -> Result<StoredRelease, UserError> {
         self.records.release(app, number).await.or_internal()?.ok_or_else(|| {
-            Trouble::new(Code::NoRelease, format!("{app} has no release {number}")).next(format!(
+            UserError::new(Code::NoRelease, format!("{app} has no release {number}")).next(format!(
                 "slipway releases -a {} -e {}",
                 app.app_ref(),
                 app.env
@@ -100,7 +100,7 @@ impl Manager {
     }
 
     /// The difference between two releases: code, processes, config by name and whether values differ, never a value.
-    pub async fn diff(&self, who: &Identity, app: &AppEnv, from: ReleaseNumber, to: ReleaseNumber) -> Result<Diff, Trouble> {
+    pub async fn diff(&self, who: &Identity, app: &AppEnv, from: ReleaseNumber, to: ReleaseNumber) -> Result<Diff, UserError> {
         self.reach_env(who, Verb::ReleasesShow, app).await?;
         let (a, b) = (self.stored(app, from).await?, self.stored(app, to).await?);
         let context = app.to_string();
@@ -110,7 +110,7 @@ impl Manager {
     }
 
     /// Goes back to an earlier release, its config included, as a new release. Without a number: the last good one.
-    pub async fn rollback(&self, who: &Identity, app: &AppEnv, to: Option<ReleaseNumber>) -> Result<ReleaseNumber, Trouble> {
+    pub async fn rollback(&self, who: &Identity, app: &AppEnv, to: Option<ReleaseNumber>) -> Result<ReleaseNumber, UserError> {
         let env = self.reach_env(who, Verb::Rollback, app).await?;
         let target = match to {
             Some(number) => self.stored(app, number).await?,
@@ -118,7 +118,7 @@ impl Manager {
                 let releases = self.records.releases(app, 200).await.or_internal()?;
                 let states: Vec<_> = releases.iter().map(|stored| (stored.release.number, stored.release.state)).collect();
                 let number = last_good(&states, env.current).ok_or_else(|| {
-                    Trouble::new(Code::NoRelease, format!("{app} has no earlier release that served")).next(format!(
+                    UserError::new(Code::NoRelease, format!("{app} has no earlier release that served")).next(format!(
                         "slipway releases -a {} -e {}",
                         app.app_ref(),
                         app.env
@@ -128,10 +128,10 @@ impl Manager {
             }
         };
         if matches!(target.release.state, ReleaseState::Aborted | ReleaseState::Prepared) {
-            return Err(Trouble::new(Code::NoRelease, format!("{} of {app} was never released", target.release.number)));
+            return Err(UserError::new(Code::NoRelease, format!("{} of {app} was never released", target.release.number)));
         }
         if !self.builder.has_image(&target.spec.image).await {
-            return Err(Trouble::new(
+            return Err(UserError::new(
                 Code::ImageMissing,
                 format!("the image of {} is not in the registry any more", target.release.number),
             )
@@ -164,7 +164,7 @@ impl Manager {
         base: StoredRelease,
         cause: Cause,
         config: &BTreeMap<String, String>,
-    ) -> Result<ReleaseNumber, Trouble> {
+    ) -> Result<ReleaseNumber, UserError> {
         let number = change.next_release(&env.app).await.or_internal()?;
         let release = Release {
             number,
@@ -184,7 +184,7 @@ impl Manager {
     }
 
     /// The config of an environment, opened.
-    pub(crate) fn open_config(&self, env: &Env) -> Result<BTreeMap<String, String>, Trouble> {
+    pub(crate) fn open_config(&self, env: &Env) -> Result<BTreeMap<String, String>, UserError> {
         match &env.config {
             None => Ok(BTreeMap::new()),
             Some(sealed) => self.keyring.open_map(&env.app.to_string(), sealed).or_internal(),

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use model::{Actor, Build, BuildId, Event, EventId, Origin, Outcome, Release, ReleaseNumber, ReleaseState, Trouble};
+use model::{Actor, Build, BuildId, Event, EventId, Origin, Outcome, Release, ReleaseNumber, ReleaseState, UserError};
 use serde_json::json;
 
 use crate::{Manager, OrInternal};
@@ -65,7 +65,7 @@ pub fn expired(keep: Keep, current: Option<ReleaseNumber>, releases: &[Release],
 
 impl Manager {
     /// Removes what is not kept, of every app. Idempotent; gives how many builds and releases went.
-    pub async fn expire(&self, keep: Keep) -> Result<(usize, usize), Trouble> {
+    pub async fn expire(&self, keep: Keep) -> Result<(usize, usize), UserError> {
         let mut gone = (0, 0);
         for env in self.records.all_envs().await.or_internal()? {
             let app = env.app;
@@ -100,7 +100,7 @@ impl Manager {
     }
 
     /// Removes logs of builds that have no record: their app was destroyed, or a round ended in its middle.
-    async fn remove_lone_logs(&self) -> Result<(), Trouble> {
+    async fn remove_lone_logs(&self) -> Result<(), UserError> {
         // A log is there a moment before its record.
         let old = self.logs.older_than(SystemTime::now() - LONE);
         for some in old.chunks(1_000) {
@@ -176,7 +176,7 @@ mod tests {
             image: None,
             reused: false,
             release: None,
-            trouble: None,
+            error: None,
         }
     }
 

@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{AppEnv, Code, Formation, InstanceState, InstanceStatus, ReleaseNumber, ReleaseState, RunSpec, Trouble, release::Cause, say};
+use model::{
+    AppEnv, Code, Formation, InstanceState, InstanceStatus, ReleaseNumber, ReleaseState, RunSpec, UserError, push_output, release::Cause,
+};
 use store::live::Area;
 use tokio::time::Instant;
 
 use crate::authorize::Verb;
 use crate::identity::Identity;
-use crate::say::Say;
+use crate::output::Output;
 use crate::telling::Telling;
 use crate::{Manager, OrInternal};
 
@@ -37,7 +39,7 @@ pub enum Verdict {
         instances: u32,
     },
     /// It will not become healthy.
-    Failed(Box<Trouble>),
+    Failed(Box<UserError>),
 }
 
 /// Judges a rollout by what should run and what runs.
@@ -69,7 +71,7 @@ pub(crate) fn is_broken(status: &InstanceStatus) -> bool {
 }
 
 /// What a broken instance says of itself, as a failure.
-fn broken(status: &InstanceStatus) -> Trouble {
+fn broken(status: &InstanceStatus) -> UserError {
     let app = &status.app;
     let code = status.code.unwrap_or(match status.state {
         InstanceState::ImageMissing => Code::ImageMissing,
@@ -83,7 +85,7 @@ fn broken(status: &InstanceStatus) -> Trouble {
         why = if exit.oom { "It ran out of memory.".into() } else { format!("It exited with status {}.", exit.code) };
     }
     let lines = status.last_exit.iter().flat_map(|exit| exit.last_lines.iter().cloned());
-    Trouble::new(code, format!("{} of {app} {} did not become healthy", status.label(), status.release))
+    UserError::new(code, format!("{} of {app} {} did not become healthy", status.label(), status.release))
         .why(why)
         .evidence_lines(lines)
         .next(format!("slipway logs -a {} -e {}", app.app_ref(), app.env))
@@ -102,14 +104,14 @@ fn deadline(formation: &Formation, spec: &RunSpec) -> Duration {
 
 impl Manager {
     /// Waits until a release that was made active serves, telling each step; or goes back to the last good one and says why.
-    pub async fn roll_out(&self, app: &AppEnv, number: ReleaseNumber, said: Arc<dyn Say>) -> Result<(), Trouble> {
+    pub async fn roll_out(&self, app: &AppEnv, number: ReleaseNumber, said: Arc<dyn Output>) -> Result<(), UserError> {
         let said = &*said;
         let begun = Instant::now();
         said.step(format!("Rolling out {number}"));
         match self.wait_live(app, number, said).await? {
             Ok(instances) => {
                 self.mark_live(app, number).await?;
-                let took = say::elapsed(begun.elapsed().as_millis() as u64);
+                let took = push_output::elapsed(begun.elapsed().as_millis() as u64);
                 if instances == 0 {
                     said.warn(format!(
                         "no process is scaled up: nothing serves. `slipway ps:scale web=1 -a {} -e {}`",
@@ -119,15 +121,15 @@ impl Manager {
                 } else {
                     said.detail(format!("{instances} of {instances} healthy after {took}"));
                 }
-                said.line(&say::result(format!("{app} {number} is live")));
+                said.line(&push_output::result(format!("{app} {number} is live")));
                 for taken in self.records.hostnames_of(app).await.or_internal()? {
                     said.detail(self.url_of(&taken.hostname));
                 }
                 Ok(())
             }
-            Err(trouble) => {
-                let back = self.give_up(app, number, &trouble).await?;
-                Err(self.ways_on(app, number, trouble, back).await?)
+            Err(user_error) => {
+                let back = self.give_up(app, number, &user_error).await?;
+                Err(self.ways_on(app, number, user_error, back).await?)
             }
         }
     }
@@ -137,36 +139,36 @@ impl Manager {
         &self,
         app: &AppEnv,
         number: ReleaseNumber,
-        trouble: Trouble,
+        user_error: UserError,
         back: Option<ReleaseNumber>,
-    ) -> Result<Trouble, Trouble> {
+    ) -> Result<UserError, UserError> {
         let at = format!("-a {} -e {}", app.app_ref(), app.env);
         let cause = self.records.release(app, number).await.or_internal()?.map(|stored| stored.release.cause);
-        let trouble = match back {
-            Some(good) => trouble.also(format!("{good} still serves.")),
-            None => trouble,
+        let user_error = match back {
+            Some(good) => user_error.also(format!("{good} still serves.")),
+            None => user_error,
         };
         Ok(match cause {
             // The value stays set: the next push would meet it again.
             Some(Cause::Config { set, .. }) if !set.is_empty() => {
                 let keys = set.join(" ");
-                let trouble =
-                    trouble.also(format!("{keys} stays set for the next release.")).next(format!("slipway config:unset {keys} {at}"));
+                let user_error =
+                    user_error.also(format!("{keys} stays set for the next release.")).next(format!("slipway config:unset {keys} {at}"));
                 match back {
-                    Some(_) => trouble.next(format!("slipway rollback {at}   # back to the release and the config that serve")),
-                    None => trouble,
+                    Some(_) => user_error.next(format!("slipway rollback {at}   # back to the release and the config that serve")),
+                    None => user_error,
                 }
             }
             // The ref has moved already: the same commit can not be pushed again, but its release can be tried again.
             Some(Cause::Push) => {
-                trouble.next("mend it, commit and push again").next(format!("or try {number} again: slipway rollback {number} {at}"))
+                user_error.next("mend it, commit and push again").next(format!("or try {number} again: slipway rollback {number} {at}"))
             }
-            _ => trouble.next(format!("slipway releases {at}")),
+            _ => user_error.next(format!("slipway releases {at}")),
         })
     }
 
     /// Takes up the rollouts that a stopped server left in the middle: each ends as live or as failed, as if it had gone on.
-    pub async fn resume_rollouts(self: Arc<Self>) -> Result<(), Trouble> {
+    pub async fn resume_rollouts(self: Arc<Self>) -> Result<(), UserError> {
         for stored in self.records.releases_in(ReleaseState::Active).await.or_internal()? {
             let (app, number) = (stored.release.app, stored.release.number);
             self.roll_out_alone(app, number);
@@ -178,37 +180,37 @@ impl Manager {
     pub(crate) fn roll_out_alone(self: &Arc<Self>, app: AppEnv, number: ReleaseNumber) {
         let manager = self.clone();
         tokio::spawn(async move {
-            if let Err(trouble) = manager.roll_out(&app, number, Arc::new(crate::say::Nobody)).await {
-                tracing::warn!(%app, release = %number, %trouble, "a rollout that was taken up again did not become healthy");
+            if let Err(user_error) = manager.roll_out(&app, number, Arc::new(crate::output::Discard)).await {
+                tracing::warn!(%app, release = %number, %user_error, "a rollout that was taken up again did not become healthy");
             }
         });
     }
 
     /// The inner result is the rollout's; the outer is the platform's own.
-    async fn wait_live(&self, app: &AppEnv, number: ReleaseNumber, said: &dyn Say) -> Result<Result<u32, Trouble>, Trouble> {
+    async fn wait_live(&self, app: &AppEnv, number: ReleaseNumber, said: &dyn Output) -> Result<Result<u32, UserError>, UserError> {
         let mut watch = self.live.watch(&[Area::Formations, Area::Instances]);
         let Some(spec) = self.live.spec(app, number).await.or_internal()? else {
-            return Err(Trouble::internal(format!("no spec of {app} {number}")));
+            return Err(UserError::internal(format!("no spec of {app} {number}")));
         };
         let mut telling = Telling::default();
         let mut blocked_told = String::new();
         let begun = Instant::now();
         loop {
             let Some(formation) = self.live.formation(app).await.or_internal()? else {
-                return Ok(Err(Trouble::new(Code::UnknownApp, format!("{app} was destroyed meanwhile"))));
+                return Ok(Err(UserError::new(Code::UnknownApp, format!("{app} was destroyed meanwhile"))));
             };
             if formation.release != number {
-                return Ok(Err(Trouble::new(Code::Superseded, format!("{} of {app} took the place of {number}", formation.release))));
+                return Ok(Err(UserError::new(Code::Superseded, format!("{} of {app} took the place of {number}", formation.release))));
             }
             let mut statuses = self.instances_of(app).await?;
             statuses.sort_by(|a, b| (&a.process, a.ordinal).cmp(&(&b.process, b.ordinal)));
-            let at = say::elapsed(begun.elapsed().as_millis() as u64);
+            let at = push_output::elapsed(begun.elapsed().as_millis() as u64);
             for status in statuses.iter().filter(|status| status.release == number && status.epoch == formation.epoch) {
                 telling.tell(status, &at, said);
             }
             match judge(&formation, &statuses) {
                 Verdict::Live { instances } => return Ok(Ok(instances)),
-                Verdict::Failed(trouble) => return Ok(Err(*trouble)),
+                Verdict::Failed(user_error) => return Ok(Err(*user_error)),
                 Verdict::Waiting { healthy, wanted } => {
                     let blocked = self.placement.blocked(app).join("; ");
                     if !blocked.is_empty() && blocked != blocked_told {
@@ -218,10 +220,12 @@ impl Manager {
                     let limit = deadline(&formation, &spec);
                     if begun.elapsed() > limit {
                         let code = if blocked_told.is_empty() { Code::RolloutTimeout } else { Code::NoCapacity };
-                        let trouble = Trouble::new(code, format!("{number} of {app} did not become healthy in time"))
+                        let user_error = UserError::new(code, format!("{number} of {app} did not become healthy in time"))
                             .why(format!("After {} s, {healthy} of {wanted} were healthy. {blocked_told}", limit.as_secs()))
                             .next(format!("slipway ps -a {} -e {}", app.app_ref(), app.env));
-                        return Ok(Err(telling.held().fold(trouble, |trouble, reason| trouble.also(format!("One crashed: {reason}.")))));
+                        return Ok(Err(telling
+                            .held()
+                            .fold(user_error, |user_error, reason| user_error.also(format!("One crashed: {reason}.")))));
                     }
                 }
             }
@@ -230,7 +234,7 @@ impl Manager {
         }
     }
 
-    async fn mark_live(&self, app: &AppEnv, number: ReleaseNumber) -> Result<(), Trouble> {
+    async fn mark_live(&self, app: &AppEnv, number: ReleaseNumber) -> Result<(), UserError> {
         let releases = self.records.releases(app, 50).await.or_internal()?;
         let mut change = self.records.change().await.or_internal()?;
         for stored in releases {
@@ -246,12 +250,12 @@ impl Manager {
     }
 
     /// Marks a release as failed and makes the last good one the one that should serve. Gives that one.
-    async fn give_up(&self, app: &AppEnv, number: ReleaseNumber, trouble: &Trouble) -> Result<Option<ReleaseNumber>, Trouble> {
+    async fn give_up(&self, app: &AppEnv, number: ReleaseNumber, user_error: &UserError) -> Result<Option<ReleaseNumber>, UserError> {
         let releases = self.records.releases(app, 200).await.or_internal()?;
         let good = releases.iter().map(|stored| &stored.release).find(|release| release.number < number && release.state.was_good());
         let good = good.map(|release| release.number);
         let mut change = self.records.change().await.or_internal()?;
-        let reason = format!("{} [{}]", trouble.what, trouble.code);
+        let reason = format!("{} [{}]", user_error.what, user_error.code);
         change.set_release_state(app, number, ReleaseState::Failed, Some(&reason)).await.or_internal()?;
         if let Some(mut env) = change.lock_env(app).await.or_internal()?
             && env.current == Some(number)
@@ -260,7 +264,7 @@ impl Manager {
             change.save_env(&env).await.or_internal()?;
         }
         let platform = Identity::platform();
-        let detail = serde_json::json!({ "failed": number, "code": trouble.code, "serving": good });
+        let detail = serde_json::json!({ "failed": number, "code": user_error.code, "serving": good });
         self.record(&mut change, &platform, Verb::Rollback, Some(&app.tenant), app.to_string(), detail).await?;
         change.commit().await.or_internal()?;
         self.project(app).await?;
@@ -320,7 +324,9 @@ mod tests {
         crashed.restarts = 2;
         crashed.reason = Some("exited with status 1".into());
         match judge(&formation(1), std::slice::from_ref(&crashed)) {
-            Verdict::Failed(trouble) => assert_eq!((trouble.code, trouble.why.as_str()), (Code::CrashedAtStart, "exited with status 1")),
+            Verdict::Failed(user_error) => {
+                assert_eq!((user_error.code, user_error.why.as_str()), (Code::CrashedAtStart, "exited with status 1"))
+            }
             other => panic!("{other:?}"),
         }
         let mut old = crashed;

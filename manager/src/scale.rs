@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{AppEnv, Code, ProcessName, RunSpec, Trouble};
+use model::{AppEnv, Code, ProcessName, RunSpec, UserError};
 use serde_json::json;
 
 use crate::authorize::Verb;
@@ -19,7 +19,7 @@ impl Manager {
         who: &Identity,
         app: &AppEnv,
         counts: &BTreeMap<ProcessName, u32>,
-    ) -> Result<BTreeMap<ProcessName, u32>, Trouble> {
+    ) -> Result<BTreeMap<ProcessName, u32>, UserError> {
         let env = self.reach_env(who, Verb::PsScale, app).await?;
         let spec = match env.current {
             Some(number) => self.records.release(app, number).await.or_internal()?.map(|stored| stored.spec),
@@ -27,7 +27,7 @@ impl Manager {
         };
         for (process, count) in counts {
             if *count > MAX_COUNT {
-                return Err(Trouble::new(Code::BadRequest, format!("{count} instances of `{process}` are too many"))
+                return Err(UserError::new(Code::BadRequest, format!("{count} instances of `{process}` are too many"))
                     .why(format!("At most {MAX_COUNT} are allowed.")));
             }
             if let Some(spec) = &spec {
@@ -47,7 +47,7 @@ impl Manager {
     }
 
     /// Refuses a process type that the current release does not have.
-    pub async fn knows_process(&self, who: &Identity, app: &AppEnv, process: &ProcessName) -> Result<(), Trouble> {
+    pub async fn knows_process(&self, who: &Identity, app: &AppEnv, process: &ProcessName) -> Result<(), UserError> {
         let env = self.reach_env(who, Verb::PsShow, app).await?;
         let Some(number) = env.current else { return Ok(()) };
         match self.records.release(app, number).await.or_internal()? {
@@ -57,11 +57,11 @@ impl Manager {
     }
 
     /// Replaces every instance by a new one of the same release.
-    pub async fn restart(&self, who: &Identity, app: &AppEnv) -> Result<(), Trouble> {
+    pub async fn restart(&self, who: &Identity, app: &AppEnv) -> Result<(), UserError> {
         let env = self.reach_env(who, Verb::PsRestart, app).await?;
         if env.current.is_none() {
             return Err(
-                Trouble::new(Code::NoRelease, format!("{app} has no release to restart")).next(format!("git push paas-{} main", app.env))
+                UserError::new(Code::NoRelease, format!("{app} has no release to restart")).next(format!("git push paas-{} main", app.env))
             );
         }
         let mut change = self.records.change().await.or_internal()?;
@@ -76,10 +76,10 @@ impl Manager {
     }
 }
 
-fn check_process(app: &AppEnv, spec: &RunSpec, process: &ProcessName) -> Result<(), Trouble> {
+fn check_process(app: &AppEnv, spec: &RunSpec, process: &ProcessName) -> Result<(), UserError> {
     if spec.processes.contains_key(process) {
         return Ok(());
     }
     let known: Vec<String> = spec.processes.keys().map(ToString::to_string).collect();
-    Err(Trouble::new(Code::BadRequest, format!("{app} has no process type `{process}`")).why(format!("It has {}.", known.join(", "))))
+    Err(UserError::new(Code::BadRequest, format!("{app} has no process type `{process}`")).why(format!("It has {}.", known.join(", "))))
 }

@@ -1,7 +1,7 @@
 //! `Source`: the files of one commit, for whoever keeps repositories to provide and whoever builds to read.
 
 use async_trait::async_trait;
-use model::Survey;
+use model::TreeStats;
 use tokio::io::AsyncRead;
 
 /// What a name in a folder is.
@@ -37,7 +37,7 @@ pub trait Source: Send + Sync {
     /// A file of at most 1 MiB.
     fn read(&self, path: &str) -> Option<Vec<u8>>;
     /// A look over all that lies in a folder. Takes as long as there are folders and files.
-    fn survey(&self, folder: &str) -> Option<Survey>;
+    fn tree_stats(&self, folder: &str) -> Option<TreeStats>;
     /// A tar of the whole tree.
     async fn tar(&self) -> std::io::Result<TarStream>;
 }

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{InstanceId, InstanceState, InstanceStatus};
 
+use crate::output::Output;
 use crate::rollout::is_broken;
-use crate::say::Say;
 
 /// What has been said, and what is held back.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(crate) struct Telling {
 
 impl Telling {
     /// Tells of an instance whatever is new; `at` is the time since the rollout began, in words.
-    pub(crate) fn tell(&mut self, status: &InstanceStatus, at: &str, to: &dyn Say) {
+    pub(crate) fn tell(&mut self, status: &InstanceStatus, at: &str, to: &dyn Output) {
         if !self.seen.insert((status.id.clone(), status.state, status.restarts)) {
             return;
         }
@@ -64,7 +64,7 @@ mod tests {
     #[derive(Default)]
     struct Heard(Mutex<Vec<String>>);
 
-    impl Say for Heard {
+    impl Output for Heard {
         fn line(&self, line: &str) {
             self.0.lock().expect("no test holds it").push(line.trim_start_matches([' ', '!']).to_owned());
         }

@@ -1,7 +1,7 @@
 //! Tokens: what a browser or a client is known by once it has signed in. The secret is shown once and never kept.
 
 use chrono::{Duration, Utc};
-use model::{Code, Trouble, UserName};
+use model::{Code, UserError, UserName};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use store::records::{TokenInfo, TokenKind};
@@ -23,7 +23,7 @@ pub(crate) fn hash_of(token: &str) -> Vec<u8> {
 
 impl Manager {
     /// Makes a token for oneself.
-    pub async fn create_token(&self, who: &Identity, user: &UserName, label: &str) -> Result<String, Trouble> {
+    pub async fn create_token(&self, who: &Identity, user: &UserName, label: &str) -> Result<String, UserError> {
         self.allow(who, Verb::TokensCreate, &Object::User(user.clone())).await?;
         self.known_user(user).await?;
         let mut change = self.records.change().await.or_internal()?;
@@ -32,7 +32,7 @@ impl Manager {
         self.issue(user, TokenKind::Api, label).await
     }
 
-    pub(crate) async fn issue(&self, user: &UserName, kind: TokenKind, label: &str) -> Result<String, Trouble> {
+    pub(crate) async fn issue(&self, user: &UserName, kind: TokenKind, label: &str) -> Result<String, UserError> {
         let token = format!("{TOKEN_PREFIX}{}", store::random::secret());
         let now = Utc::now();
         let days = if kind == TokenKind::Session { SESSION_DAYS } else { TOKEN_DAYS };
@@ -43,7 +43,7 @@ impl Manager {
     }
 
     /// Whose token this is.
-    pub async fn identify_token(&self, token: &str, origin: &str) -> Result<Option<Identity>, Trouble> {
+    pub async fn identify_token(&self, token: &str, origin: &str) -> Result<Option<Identity>, UserError> {
         if !token.starts_with(TOKEN_PREFIX) || token.len() > 100 {
             return Ok(None);
         }
@@ -54,26 +54,26 @@ impl Manager {
     }
 
     /// Ends a token.
-    pub async fn sign_out(&self, token: &str) -> Result<(), Trouble> {
+    pub async fn sign_out(&self, token: &str) -> Result<(), UserError> {
         let mut change = self.records.change().await.or_internal()?;
         change.remove_token(&hash_of(token)).await.or_internal()?;
         change.commit().await.or_internal()
     }
 
     /// What a user is signed in with, newest first.
-    pub async fn tokens(&self, who: &Identity, user: &UserName) -> Result<Vec<TokenInfo>, Trouble> {
+    pub async fn tokens(&self, who: &Identity, user: &UserName) -> Result<Vec<TokenInfo>, UserError> {
         self.allow(who, Verb::TokensList, &Object::User(user.clone())).await?;
         self.known_user(user).await?;
         self.records.tokens_of(user, Utc::now()).await.or_internal()
     }
 
     /// Ends a token of a user, at once.
-    pub async fn revoke_token(&self, who: &Identity, user: &UserName, id: &str) -> Result<(), Trouble> {
+    pub async fn revoke_token(&self, who: &Identity, user: &UserName, id: &str) -> Result<(), UserError> {
         self.allow(who, Verb::TokensRevoke, &Object::User(user.clone())).await?;
         let mut change = self.records.change().await.or_internal()?;
         if !change.revoke_token(user, id).await.or_internal()? {
             let shown: String = id.chars().filter(|c| !c.is_control()).take(40).collect();
-            return Err(Trouble::new(Code::NotFound, format!("{user} has no token `{shown}`")).next("slipway tokens"));
+            return Err(UserError::new(Code::NotFound, format!("{user} has no token `{shown}`")).next("slipway tokens"));
         }
         self.record(&mut change, who, Verb::TokensRevoke, None, format!("user {user}"), json!({ "token": id })).await?;
         change.commit().await.or_internal()

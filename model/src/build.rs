@@ -16,7 +16,7 @@ use crate::digest::ImageRef;
 use crate::id::BuildId;
 use crate::name::{TemplateName, UserName};
 use crate::release::ReleaseNumber;
-use crate::trouble::Trouble;
+use crate::user_error::UserError;
 
 /// Where a build stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub enum BuildState {
     Running,
     /// Made a slug, or found one.
     Succeeded,
-    /// Refused or broken; `trouble` says why.
+    /// Refused or broken; `error` says why.
     Failed,
     /// Somebody cancelled it.
     Cancelled,
@@ -95,5 +95,7 @@ pub struct Build {
     /// The release that came of it.
     pub release: Option<ReleaseNumber>,
     /// Why it failed.
-    pub trouble: Option<Trouble>,
+    // Builds that were stored before the field had this name still read.
+    #[serde(alias = "trouble")]
+    pub error: Option<UserError>,
 }

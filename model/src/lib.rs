@@ -1,7 +1,7 @@
 //! The vocabulary of Slipway: every noun of the platform as a plain value.
 //!
 //! Owns the meaning and the grammar of names, ids, manifests, releases, formations, hosts, instances, routes and events,
-//! and the words users read (`Trouble`, `say`). Must never do IO, read a clock, draw randomness or be async: values come in,
+//! and the words users read (`UserError`, `push_output`). Must never do IO, read a clock, draw randomness or be async: values come in,
 //! values go out.
 
 pub mod app_env;
@@ -21,12 +21,12 @@ pub mod manifest;
 pub mod meter;
 pub mod name;
 pub mod procfile;
+pub mod push_output;
 pub mod release;
 pub mod resources;
 pub mod route;
-pub mod say;
-pub mod survey;
-pub mod trouble;
+pub mod tree_stats;
+pub mod user_error;
 
 pub use app_env::{AppEnv, AppPath, AppRef};
 pub use assignment::{Assignment, HostAssignments, Intent};
@@ -46,8 +46,8 @@ pub use name::{AppName, EnvName, HostName, ProcessName, TeamName, TemplateName, 
 pub use release::{Release, ReleaseNumber, ReleaseState};
 pub use resources::Resources;
 pub use route::{Route, RouteState};
-pub use survey::Survey;
-pub use trouble::Trouble;
+pub use tree_stats::TreeStats;
+pub use user_error::UserError;
 
 /// An instant in UTC, as stored and sent.
 pub type Time = chrono::DateTime<chrono::Utc>;

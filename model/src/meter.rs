@@ -2,7 +2,7 @@
 //!
 //! Pure: width and elapsed time come in. Nothing is drawn that was not measured, so a step without a known size has no meter.
 
-use crate::say;
+use crate::push_output;
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,11 +51,11 @@ impl Meter {
         let done = self.done.min(self.total);
         match self.unit {
             Unit::Bytes => {
-                let (done, total) = (say::size(done), say::size(self.total));
+                let (done, total) = (push_output::size(done), push_output::size(self.total));
                 let unit = total.rsplit_once(' ').map_or("", |(_, unit)| unit);
                 Some(format!("{} of {total}", done.strip_suffix(&format!(" {unit}")).unwrap_or(&done)))
             }
-            Unit::Count(one) => Some(format!("{done} of {}", say::count(self.total, one))),
+            Unit::Count(one) => Some(format!("{done} of {}", push_output::count(self.total, one))),
             Unit::Share => None,
         }
     }
@@ -65,7 +65,7 @@ impl Meter {
         let percent = self.percent();
         let amount = self.amount().map(|amount| format!("  {amount}")).unwrap_or_default();
         let tail = format!("{percent:>3}%{amount}  {}s", elapsed_ms / 1_000);
-        let head = say::detail(&self.what);
+        let head = push_output::detail(&self.what);
         let words = head.chars().count() + tail.chars().count();
         let room = width.saturating_sub(words + "  []  ".len()).min(WIDEST);
         let line = if room < NARROWEST {

@@ -43,7 +43,7 @@ pub(crate) async fn begin(call: &Call, repository: &RepositoryName, intake: &mut
     match receive(call, intake, writing, None).await {
         Ok(writing) => complete(call, writing, repository, digest).await,
         Err(refusal) => {
-            // Nobody was told its id, so nobody can go on with it.
+            // Discard was told its id, so nobody can go on with it.
             give_up(call, &upload).await;
             Err(refusal)
         }

@@ -12,7 +12,7 @@
 #[error("malformed chunk")]
 pub struct BadChunk;
 
-/// The longest extension of one chunk, in bytes. Nobody uses them; without a limit they are a way to send without end.
+/// The longest extension of one chunk, in bytes. Discard uses them; without a limit they are a way to send without end.
 const MAX_EXTENSION: u32 = 256;
 /// The longest trailer, in bytes.
 const MAX_TRAILER: usize = 8 * 1024;

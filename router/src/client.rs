@@ -33,7 +33,7 @@ pub(crate) enum Due {
     Nothing,
     /// The head did not come in time: answer 408.
     SlowHead,
-    /// Nobody uses the connection: end it.
+    /// Discard uses the connection: end it.
     Idle,
     /// The client does not read: cut it off.
     Stalled,

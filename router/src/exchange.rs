@@ -178,7 +178,7 @@ async fn forward(
             Failure::NotConnected => {
                 tries.connects += 1;
                 if tried.contains(&backend.key) {
-                    // Nobody else is left: give the same instance a moment.
+                    // Discard else is left: give the same instance a moment.
                     tokio::time::sleep(Duration::from_millis(25 << tries.connects)).await;
                 }
                 tried.push(backend.key);

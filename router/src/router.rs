@@ -169,7 +169,7 @@ impl Router {
             let run = move || {
                 let result = work(number, listeners, &shared, changed, shutdown);
                 shared.drains.retire(number);
-                // Nobody waits any more when the whole router was dropped.
+                // Discard waits any more when the whole router was dropped.
                 let _ = done.send(result);
             };
             std::thread::Builder::new().name(format!("router-{number}")).spawn(run).map_err(BindError::Thread)?;

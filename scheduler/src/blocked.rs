@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use model::{AppEnv, Code, HostName, ProcessName, ReleaseNumber, Resources, Trouble};
+use model::{AppEnv, Code, HostName, ProcessName, ReleaseNumber, Resources, UserError};
 
 use crate::feasible::Refusal;
 
@@ -101,13 +101,13 @@ impl Blocked {
     }
 
     /// The failure as its owner reads it.
-    pub fn trouble(&self) -> Trouble {
-        let trouble = Trouble::new(Code::NoCapacity, format!("no host has room for {} of {}", self.label(), self.app)).why(self.why());
-        let trouble = match self.serving {
-            Some(release) => trouble.evidence(format!("{release} keeps serving as {}", self.label())),
-            None => trouble,
+    pub fn user_error(&self) -> UserError {
+        let user_error = UserError::new(Code::NoCapacity, format!("no host has room for {} of {}", self.label(), self.app)).why(self.why());
+        let user_error = match self.serving {
+            Some(release) => user_error.evidence(format!("{release} keeps serving as {}", self.label())),
+            None => user_error,
         };
-        trouble
+        user_error
             .next(format!("ask for less memory than {} MB for `{}` in app.yaml", self.wants.memory_mb, self.process))
             .next(format!(
                 "scale something down: slipway ps:scale {}=1 -a {}/{} -e {}",

@@ -106,7 +106,7 @@ impl fmt::Display for Plan {
         }
         lines.extend(self.blocked.iter().map(|blocked| format!("blocked {blocked}")));
         if lines.is_empty() {
-            return write!(f, "nothing to do, {} as wanted", model::say::count(self.keep.len() as u64, "instance"));
+            return write!(f, "nothing to do, {} as wanted", model::push_output::count(self.keep.len() as u64, "instance"));
         }
         f.write_str(&lines.join("\n"))
     }

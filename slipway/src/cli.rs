@@ -4,8 +4,8 @@
 pub mod args;
 pub mod client;
 pub mod commands;
+pub mod console;
 pub mod context;
-pub mod output;
 pub mod remotes;
 pub mod user_files;
 pub mod words;
@@ -15,7 +15,7 @@ pub mod exit {
     /// Done.
     pub const OK: u8 = 0;
     /// The platform or the app said no.
-    pub const TROUBLE: u8 = 1;
+    pub const FAILED: u8 = 1;
     /// What was typed can not be understood.
     pub const USAGE: u8 = 2;
     /// The server can not be reached.

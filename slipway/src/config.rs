@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use model::{Code, HostName, Hostname, Trouble, ZoneName};
+use model::{Code, HostName, Hostname, UserError, ZoneName};
 use serde::Deserialize;
 
 /// The defaults, which are also the reference.
@@ -144,14 +144,14 @@ pub enum ConfigError {
 
 impl ConfigError {
     /// As a failure in front of a user.
-    pub fn told(&self) -> Trouble {
-        let trouble = Trouble::new(Code::BadRequest, self.to_string());
+    pub fn told(&self) -> UserError {
+        let user_error = UserError::new(Code::BadRequest, self.to_string());
         match self {
             Self::Unreadable { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
-                trouble.why(format!("There is no file {}.", path.display())).next(self.mend())
+                user_error.why(format!("There is no file {}.", path.display())).next(self.mend())
             }
-            Self::Unreadable { source, .. } => trouble.why(format!("{source}.")).next(self.mend()),
-            Self::Wrong { .. } => trouble.next(self.mend()),
+            Self::Unreadable { source, .. } => user_error.why(format!("{source}.")).next(self.mend()),
+            Self::Wrong { .. } => user_error.next(self.mend()),
         }
     }
 

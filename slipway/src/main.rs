@@ -10,14 +10,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use model::{Code, Trouble};
+use model::{Code, UserError};
 use serde_json::{Value, json};
 
 use cli::args::{Cli, Command, Target};
 use cli::client::{CallError, Client, Payload, quote};
 use cli::commands::init::Meant;
+use cli::console::{Console, Std};
 use cli::context::{Context, app_path};
-use cli::output::{Output, Std};
 use cli::{commands, exit, user_files};
 
 fn main() -> ExitCode {
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     let json = cli::words::wants_json(&words);
     let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
-        Err(error) => return misread(&error, &Output::new(Box::new(Std), json)),
+        Err(error) => return misread(&error, &Console::new(Box::new(Std), json)),
     };
     match &cli.command {
         Command::Up { without } => server::main(cli.global.config.as_deref(), without.is_some()),
@@ -47,10 +47,10 @@ fn main() -> ExitCode {
 }
 
 /// Tells of a line that can not be read. Where help was asked for, or says more than a failure, help is shown.
-fn misread(error: &clap::Error, output: &Output) -> ExitCode {
+fn misread(error: &clap::Error, output: &Console) -> ExitCode {
     match cli::words::misread(error) {
-        Some(trouble) if output.is_json() || error.kind() != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            output.trouble(&trouble);
+        Some(user_error) if output.is_json() || error.kind() != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            output.error(&user_error);
             ExitCode::from(exit::USAGE)
         }
         told => {
@@ -65,10 +65,10 @@ fn on_terminal(cli: &Cli) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("could not start: {error}");
-            return ExitCode::from(exit::TROUBLE);
+            return ExitCode::from(exit::FAILED);
         }
     };
-    let output = Output::new(Box::new(Std), cli.global.json);
+    let output = Console::new(Box::new(Std), cli.global.json);
     match runtime.block_on(verb(cli, &output)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -100,7 +100,7 @@ fn control(cli: &Cli) -> Result<Client, CallError> {
     let socket = config.control_socket();
     match std::os::unix::net::UnixStream::connect(&socket) {
         Ok(_) => Client::socket(&socket),
-        Err(error) => Err(Trouble::new(Code::NotSignedIn, "you are not signed in to a server")
+        Err(error) => Err(UserError::new(Code::NotSignedIn, "you are not signed in to a server")
             .why(format!("And the control socket of this machine, {}, can not be used: {error}.", socket.display()))
             .next("slipway login --server http://host:7080")
             .next("slipway up   # starts one on this machine")
@@ -108,7 +108,7 @@ fn control(cli: &Cli) -> Result<Client, CallError> {
     }
 }
 
-async fn verb(cli: &Cli, output: &Output) -> Result<u8, CallError> {
+async fn verb(cli: &Cli, output: &Console) -> Result<u8, CallError> {
     match &cli.command {
         Command::Validate { dir } => {
             commands::validate::run(output, dir)?;
@@ -116,7 +116,7 @@ async fn verb(cli: &Cli, output: &Output) -> Result<u8, CallError> {
         }
         Command::Login { user } => login(cli, output, user.as_deref()).await,
         Command::Logout => {
-            let there = user_files::forget().map_err(|error| Trouble::new(Code::BadRequest, error.to_string()))?;
+            let there = user_files::forget().map_err(|error| UserError::new(Code::BadRequest, error.to_string()))?;
             output.line(if there { "signed out" } else { "you were not signed in" });
             Ok(exit::OK)
         }
@@ -137,7 +137,7 @@ async fn verb(cli: &Cli, output: &Output) -> Result<u8, CallError> {
     }
 }
 
-async fn login(cli: &Cli, output: &Output, user: Option<&str>) -> Result<u8, CallError> {
+async fn login(cli: &Cli, output: &Console, user: Option<&str>) -> Result<u8, CallError> {
     let server = match (&cli.global.server, user_files::load()) {
         (Some(server), _) => cli::client::server_address(server)?.to_owned(),
         (None, Some(remembered)) => remembered.server,
@@ -146,7 +146,7 @@ async fn login(cli: &Cli, output: &Output, user: Option<&str>) -> Result<u8, Cal
             config.dashboard()
         }
     };
-    let bad = |error: std::io::Error| Trouble::new(Code::BadRequest, format!("could not read from the terminal: {error}"));
+    let bad = |error: std::io::Error| UserError::new(Code::BadRequest, format!("could not read from the terminal: {error}"));
     let user = match user {
         Some(user) => user.to_owned(),
         None => {
@@ -162,17 +162,17 @@ async fn login(cli: &Cli, output: &Output, user: Option<&str>) -> Result<u8, Cal
     let answer: Value = client.post("/api/v1/login", json!({ "user": user, "password": password, "label": label })).await?;
     let token = answer["token"].as_str().unwrap_or_default().to_owned();
     let path = user_files::save(&user_files::Remembered { server: server.clone(), token, user: user.clone() })
-        .map_err(|error| Trouble::new(Code::BadRequest, error.to_string()))?;
+        .map_err(|error| UserError::new(Code::BadRequest, error.to_string()))?;
     output.line(format!("signed in to {server} as {user}; remembered in {}", path.display()));
     Ok(exit::OK)
 }
 
-async fn upload_key(client: &Client, output: &Output, user: &str) -> Result<u8, CallError> {
+async fn upload_key(client: &Client, output: &Console, user: &str) -> Result<u8, CallError> {
     let text = commands::read_key()?;
     // The key is checked by the server; a user is made for the key, as git hosts of this kind always did.
     match client.post::<Value>("/api/v1/users", json!({ "name": user })).await {
         Ok(_) => output.note(format!("user {user} is made")),
-        Err(CallError::Trouble(trouble)) if trouble.code == Code::NameTaken => {}
+        Err(CallError::UserError(user_error)) if user_error.code == Code::NameTaken => {}
         Err(error) => return Err(error),
     }
     let path = format!("/api/v1/users/{}/keys", quote(user));
@@ -182,7 +182,7 @@ async fn upload_key(client: &Client, output: &Output, user: &str) -> Result<u8, 
 }
 
 async fn init(context: &Context, app: Option<&str>, ssh: Option<&str>) -> Result<u8, CallError> {
-    let dir = std::env::current_dir().map_err(|error| Trouble::new(Code::BadRequest, error.to_string()))?;
+    let dir = std::env::current_dir().map_err(|error| UserError::new(Code::BadRequest, error.to_string()))?;
     let place = commands::init::Place::find(&dir)?;
     let name = app.map_or_else(|| place.app_name(), str::to_owned);
     let app = match commands::init::whose(context, &name).await? {
@@ -199,7 +199,7 @@ async fn init(context: &Context, app: Option<&str>, ssh: Option<&str>) -> Result
             match about["ssh"].as_str() {
                 Some(ssh) => ssh.to_owned(),
                 None => {
-                    return Err(Trouble::new(Code::BadRequest, "the server did not say where its git is")
+                    return Err(UserError::new(Code::BadRequest, "the server did not say where its git is")
                         .next("slipway init --ssh ssh://paas@host:2222")
                         .into());
                 }
@@ -216,7 +216,7 @@ async fn env_of(context: &Context, target: &Target) -> Result<Value, CallError> 
     let app = context.target(target).await?;
     let info: Value = context.client.get(&app_path(&app.app_ref())).await?;
     let env = info["envs"].as_array().into_iter().flatten().find(|env| env["env"] == app.env.as_str()).cloned();
-    env.ok_or_else(|| Trouble::new(Code::UnknownApp, format!("{} has no environment `{}`", app.app_ref(), app.env)).into())
+    env.ok_or_else(|| UserError::new(Code::UnknownApp, format!("{} has no environment `{}`", app.app_ref(), app.env)).into())
 }
 
 async fn open(context: &Context, target: &Target) -> Result<u8, CallError> {
@@ -236,7 +236,7 @@ async fn run(context: &Context, target: &Target, command: &[String]) -> Result<u
     let app = context.target(target).await?;
     let env = env_of(context, target).await?;
     let remote = env["remote"].as_str().unwrap_or_default();
-    let bad = || Trouble::new(Code::BadRequest, format!("the server's git address `{remote}` can not be used"));
+    let bad = || UserError::new(Code::BadRequest, format!("the server's git address `{remote}` can not be used"));
     let (user_host, port) = remote
         .strip_prefix("ssh://")
         .and_then(|rest| rest.split('/').next())
@@ -254,8 +254,8 @@ async fn run(context: &Context, target: &Target, command: &[String]) -> Result<u
     let line: Vec<String> = words.iter().map(|word| shell_quote(word)).collect();
     let status = ssh.args(["-p", port, "--", user_host]).arg(line.join(" ")).status();
     match status {
-        Ok(status) => Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(exit::TROUBLE)),
-        Err(error) => Err(Trouble::new(Code::BadRequest, format!("could not run ssh: {error}")).next("install openssh-client").into()),
+        Ok(status) => Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(exit::FAILED)),
+        Err(error) => Err(UserError::new(Code::BadRequest, format!("could not run ssh: {error}")).next("install openssh-client").into()),
     }
 }
 

@@ -57,7 +57,7 @@ fn run(path: Option<&Path>, role: impl AsyncFnOnce(Config) -> Result<()>) -> Exi
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("could not start: {error}");
-            return ExitCode::from(exit::TROUBLE);
+            return ExitCode::from(exit::FAILED);
         }
     };
     let result = runtime.block_on(role(config));
@@ -69,7 +69,7 @@ fn run(path: Option<&Path>, role: impl AsyncFnOnce(Config) -> Result<()>) -> Exi
             tracing::error!(error = format!("{error:#}"), "the server ends");
             eprintln!("slipway: {error:#}");
             eprintln!("next: slipway doctor");
-            ExitCode::from(exit::TROUBLE)
+            ExitCode::from(exit::FAILED)
         }
     }
 }
@@ -151,7 +151,7 @@ async fn roles(config: &Config, begun: Instant, records: Records, keyring: Arc<K
     let placement = Arc::new(placement::Blocks(scheduler.blocked()));
     let manager = Arc::new(Manager::new(records.clone(), live.clone(), keyring.clone(), settings(config), builder.clone(), placement));
     tracing::debug!(role = "manager", "starting");
-    manager.recover().await.map_err(|trouble| anyhow::anyhow!("could not recover: {trouble}"))?;
+    manager.recover().await.map_err(|user_error| anyhow::anyhow!("could not recover: {user_error}"))?;
     let stop = back.clone();
     backs.spawn(named("scheduler", async move {
         scheduler.run(stop).await;
@@ -205,8 +205,8 @@ async fn roles(config: &Config, begun: Instant, records: Records, keyring: Arc<K
     }
 
     // Before gitreceive settles what its last life left open: that begins rollouts of its own.
-    if let Err(trouble) = manager.clone().resume_rollouts().await {
-        tracing::error!(%trouble, "rollouts of the last life could not be taken up");
+    if let Err(user_error) = manager.clone().resume_rollouts().await {
+        tracing::error!(%user_error, "rollouts of the last life could not be taken up");
     }
 
     tracing::debug!(role = "gitreceive", "starting");

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::say;
+use model::push_output;
 
 use crate::runtime::ContainerId;
 
@@ -101,7 +101,7 @@ impl Rounds {
 fn over(usage: Usage, allowed: u64) -> Option<String> {
     if usage.bytes > allowed {
         // The counting ends where it is enough; there may be more.
-        Some(format!("it wrote {} to its own disk; {} are allowed", say::size(usage.bytes), say::size(allowed)))
+        Some(format!("it wrote {} to its own disk; {} are allowed", push_output::size(usage.bytes), push_output::size(allowed)))
     } else if usage.files > FILES {
         Some(format!("it made more than {FILES} files and folders on its own disk"))
     } else {

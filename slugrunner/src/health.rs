@@ -123,7 +123,7 @@ pub struct Target {
     pub started: Instant,
 }
 
-/// Probes until told to stop or until giving up; `say` gets every change.
+/// Probes until told to stop or until giving up; `push_output` gets every change.
 pub async fn watch<S, F>(target: Target, check: Option<HealthCheck>, say: S)
 where
     S: Fn(Verdict) -> F + Send,

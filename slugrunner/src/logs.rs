@@ -62,7 +62,7 @@ impl AppLog {
             tracing::error!(%error, path = %file.path().display(), lines = lines.len(), "log lines could not be written");
         }
         for line in lines {
-            // Nobody follows: nothing to do.
+            // Discard follows: nothing to do.
             let _ = self.news.send(line.clone());
         }
     }

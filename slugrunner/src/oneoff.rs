@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use futures_util::StreamExt;
-use model::{AppEnv, Code, ProcessName, ReleaseNumber, Resources, Trouble};
+use model::{AppEnv, Code, ProcessName, ReleaseNumber, Resources, UserError};
 use store::Live;
 use tokio::io::AsyncWrite;
 
@@ -61,24 +61,26 @@ impl OneOffs {
     }
 
     /// Starts a command. The stack, the config and the limits are those of the release's instances.
-    pub async fn run(&self, order: Order) -> Result<Run, Trouble> {
+    pub async fn run(&self, order: Order) -> Result<Run, UserError> {
         let what = || format!("`{}` could not be run in {}", order.command.chars().take(80).collect::<String>(), order.app);
-        let refused = |failed: NotStarted| Trouble::new(failed.cause.code, what()).why(failed.cause.reason);
+        let refused = |failed: NotStarted| UserError::new(failed.cause.code, what()).why(failed.cause.reason);
         let engine = |error: RuntimeError| {
             tracing::warn!(%error, app = %order.app, "a one-off could not be started");
-            Trouble::new(Code::EngineDown, what()).why("The container engine of the host could not start it.").next("try again in a moment")
+            UserError::new(Code::EngineDown, what())
+                .why("The container engine of the host could not start it.")
+                .next("try again in a moment")
         };
         let spec = self.live.spec(&order.app, order.release).await.map_err(|error| {
             tracing::warn!(%error, app = %order.app, release = %order.release, "a release's spec could not be read");
-            Trouble::new(Code::Internal, what()).why("The platform's coordination did not answer.").next("try again in a moment")
+            UserError::new(Code::Internal, what()).why("The platform's coordination did not answer.").next("try again in a moment")
         })?;
-        let missing = || Trouble::new(Code::NoRelease, what()).why(format!("There is no release {} to run it in.", order.release));
+        let missing = || UserError::new(Code::NoRelease, what()).why(format!("There is no release {} to run it in.", order.release));
         let spec = spec.ok_or_else(missing)?;
         let image = self.kit.image(&spec).await.map_err(refused)?;
         // After the engine has answered: one that is away is the better reason.
         if !self.kit.is_safe.load(Ordering::Acquire) {
             let why = "The egress rules of its host do not stand, so nothing is started there.";
-            return Err(Trouble::new(Code::EngineDown, what()).why(why).next("try again in a moment"));
+            return Err(UserError::new(Code::EngineDown, what()).why(why).next("try again in a moment"));
         }
         let values = self.kit.open(&spec).map_err(refused)?;
         let resources = spec.processes.values().map(|process| process.resources).max().unwrap_or(Resources::INSTANCE);
@@ -161,7 +163,7 @@ impl Run {
                 self.is_over = true;
                 let reason = self.guard.oneoffs.list().get(&self.guard.container).cloned().flatten()?;
                 let end = if self.has_terminal { "\r\n" } else { "\n" };
-                let line = model::say::warn(format!("the command was ended: {reason} [{}]", Code::InstanceDisk));
+                let line = model::push_output::warn(format!("the command was ended: {reason} [{}]", Code::InstanceDisk));
                 Some(Output::Stderr(format!("{end}{line}{end}").into()))
             }
         }

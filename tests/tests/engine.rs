@@ -199,7 +199,7 @@ fn a_running_build_fails(platform: &Platform, go: impl FnOnce() -> Result<()>) -
     assert!(!pushed.ok, "{}", pushed.said);
     block(&pushed)?;
     let last = platform.json(&["builds", "-a", "acme/hello", "-e", "dev"])?[0].clone();
-    assert_eq!((&last["state"], &last["trouble"]["code"]), (&"failed".into(), &"SW-S101".into()), "{last}");
+    assert_eq!((&last["state"], &last["error"]["code"]), (&"failed".into(), &"SW-S101".into()), "{last}");
     nothing_moved(platform, &repository, &good)
 }
 

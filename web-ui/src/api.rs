@@ -153,7 +153,7 @@ fn complete(path: &str, operation: &mut Operation) {
     }
     let failure = ResponseBuilder::new()
         .description("What failed, why, what to do next")
-        .content("application/problem+json", ContentBuilder::new().schema(Some(RefOr::Ref(Ref::from_schema_name("Trouble")))).build())
+        .content("application/problem+json", ContentBuilder::new().schema(Some(RefOr::Ref(Ref::from_schema_name("UserError")))).build())
         .build();
     operation.responses.responses.insert("default".into(), RefOr::T(failure));
 }

@@ -2,14 +2,14 @@
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts;
-use model::{AppEnv, AppRef, BuildId, Code, TeamName, TenantName, Trouble, UserName};
+use model::{AppEnv, AppRef, BuildId, Code, TeamName, TenantName, UserError, UserName};
 
 use crate::problem::Problem;
 
 async fn segments<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<RawPathParams, Problem> {
     RawPathParams::from_request_parts(parts, state)
         .await
-        .map_err(|_| Problem(Trouble::new(Code::BadRequest, "the path is not valid UTF-8 when decoded")))
+        .map_err(|_| Problem(UserError::new(Code::BadRequest, "the path is not valid UTF-8 when decoded")))
 }
 
 /// Reads one segment through the grammar of its type.

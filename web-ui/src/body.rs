@@ -7,7 +7,7 @@ use axum::extract::{Form, FromRequest, FromRequestParts, Query, Request};
 use futures_util::StreamExt;
 use http::request::Parts;
 use http::{StatusCode, header};
-use model::{Code, Trouble};
+use model::{Code, UserError};
 use serde::de::DeserializeOwned;
 
 use crate::guard::MAX_BODY;
@@ -18,12 +18,12 @@ const DRAINED: usize = 64 * 1024 * 1024;
 
 fn bad(what: &str, why: &str) -> Problem {
     let why: String = why.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
-    Problem(Trouble::new(Code::BadRequest, what).why(why))
+    Problem(UserError::new(Code::BadRequest, what).why(why))
 }
 
 fn too_large() -> Problem {
     Problem(
-        Trouble::new(Code::TooLarge, "what was sent is too large")
+        UserError::new(Code::TooLarge, "what was sent is too large")
             .why(format!("A request may have {} KiB; the whole config of an app 64 KiB.", MAX_BODY / 1024)),
     )
 }
@@ -38,7 +38,7 @@ fn unread(what: &str, complaint: &str) -> Problem {
         && said[at..].contains("` is not a")
     {
         let name: String = said[at..].chars().filter(|c| !c.is_control()).take(300).collect();
-        return Problem(Trouble::new(Code::BadName, name));
+        return Problem(UserError::new(Code::BadName, name));
     }
     bad(what, said)
 }

@@ -118,7 +118,7 @@ pub(crate) async fn turned_away(web: Arc<Web>, caller: Caller, app: model::AppEn
             Err(_) => continue,
         };
         match web.manager.may_read_logs(&who, &app).await {
-            Err(trouble) if matches!(trouble.code, model::Code::NotAllowed | model::Code::UnknownApp) => return,
+            Err(user_error) if matches!(user_error.code, model::Code::NotAllowed | model::Code::UnknownApp) => return,
             _ => {}
         }
     }

@@ -8,7 +8,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use model::{Code, Trouble};
+use model::{Code, UserError};
 
 use crate::caller::{self, Caller, Door, Proof};
 use crate::problem::{Problem, no_such_path};
@@ -49,8 +49,8 @@ async fn nothing(request: Request) -> Response {
 }
 
 async fn not_that_method(request: Request) -> Response {
-    let trouble = Trouble::new(Code::BadRequest, format!("`{}` can not be done here", request.method()));
-    let mut response = Problem(trouble).into_response();
+    let user_error = UserError::new(Code::BadRequest, format!("`{}` can not be done here", request.method()));
+    let mut response = Problem(user_error).into_response();
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     response
 }
@@ -65,7 +65,7 @@ async fn to_its_end(request: Request, next: Next) -> Response {
         Ok(response) => response,
         Err(error) => {
             tracing::error!(%error, %path, "a request broke");
-            Problem(Trouble::internal("request")).into_response()
+            Problem(UserError::internal("request")).into_response()
         }
     }
 }
@@ -80,7 +80,7 @@ async fn foreign_pages(request: Request, next: Next) -> Response {
     };
     if by_browser && !request.method().is_safe() && !is_own(request.headers()) {
         return Problem(
-            Trouble::new(Code::NotAllowed, "the request was made by another page")
+            UserError::new(Code::NotAllowed, "the request was made by another page")
                 .why("Its origin is not this dashboard's.")
                 .next("open the dashboard itself and try again"),
         )
@@ -106,10 +106,10 @@ async fn time_limit(State(web): State<Arc<Web>>, request: Request, next: Next) -
     match tokio::time::timeout(web.config.request_timeout, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            let trouble = Trouble::new(Code::ClientTimeout, "the request took too long")
+            let user_error = UserError::new(Code::ClientTimeout, "the request took too long")
                 .why("It was not read, or not answered, in time. A change that had begun goes on.")
                 .next("try again");
-            let mut response = Problem(trouble).into_response();
+            let mut response = Problem(user_error).into_response();
             *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
             response
         }

@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use http::request::Parts;
 use http::{Method, StatusCode};
 use manager::Identity;
-use model::{Code, Trouble};
+use model::{Code, UserError};
 use serde::Serialize;
 
 use crate::caller::Caller;
@@ -46,7 +46,7 @@ const TEMPLATES: [(&str, &str); 11] = [
     ("logs.html", include_str!("../pages/logs.html")),
     ("account.html", include_str!("../pages/account.html")),
     ("error.html", include_str!("../pages/error.html")),
-    ("trouble.html", include_str!("../pages/trouble.html")),
+    ("refusal.html", include_str!("../pages/refusal.html")),
 ];
 
 impl Pages {
@@ -135,18 +135,18 @@ pub(crate) async fn dress(State(web): State<Arc<Web>>, request: Request, next: N
     let is_stream = path.ends_with("/stream") || path.ends_with("/live");
     let here = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let mut response = next.run(request).await;
-    let Some(trouble) = response.extensions_mut().remove::<Trouble>() else { return response };
+    let Some(user_error) = response.extensions_mut().remove::<UserError>() else { return response };
     let caller = response.extensions().get::<Caller>().cloned();
     if is_stream {
         return response;
     }
-    if trouble.code == Code::NotSignedIn {
+    if user_error.code == Code::NotSignedIn {
         let back = if is_get && here != "/" { format!("/sign-in?next={}", quoted(&here)) } else { "/sign-in".into() };
         return Redirect::to(&back).into_response();
     }
     let me = caller.and_then(|caller| caller.identity);
     let status = response.status();
-    let mut page = web.pages.draw("trouble.html", me.as_ref(), &TroublePage { status: status.as_u16(), trouble: &trouble });
+    let mut page = web.pages.draw("refusal.html", me.as_ref(), &TroublePage { status: status.as_u16(), user_error: &user_error });
     if page.status().is_success() {
         *page.status_mut() = status;
     }
@@ -156,7 +156,7 @@ pub(crate) async fn dress(State(web): State<Arc<Web>>, request: Request, next: N
 #[derive(Serialize)]
 struct TroublePage<'a> {
     status: u16,
-    trouble: &'a Trouble,
+    user_error: &'a UserError,
 }
 
 /// A value as one part of a query.
@@ -174,9 +174,9 @@ pub(crate) fn quoted(text: &str) -> String {
 
 /// The answer when nothing is at a path.
 pub(crate) fn nothing(path: &str) -> Response {
-    let mut trouble = problem::no_such_path(path);
-    trouble.next = vec!["go to the apps".into()];
-    Problem(trouble).into_response()
+    let mut user_error = problem::no_such_path(path);
+    user_error.next = vec!["go to the apps".into()];
+    Problem(user_error).into_response()
 }
 
 /// A page, or what stood in its way.

@@ -2,21 +2,21 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use model::{Code, Trouble};
+use model::{Code, UserError};
 
 /// A failure as an answer.
 #[derive(Debug)]
-pub(crate) struct Problem(pub(crate) Trouble);
+pub(crate) struct Problem(pub(crate) UserError);
 
-impl From<Trouble> for Problem {
-    fn from(trouble: Trouble) -> Self {
-        Self(trouble)
+impl From<UserError> for Problem {
+    fn from(user_error: UserError) -> Self {
+        Self(user_error)
     }
 }
 
 impl From<model::name::InvalidName> for Problem {
     fn from(error: model::name::InvalidName) -> Self {
-        Self(Trouble::bad_name(&error))
+        Self(UserError::bad_name(&error))
     }
 }
 
@@ -52,14 +52,14 @@ impl IntoResponse for Problem {
 }
 
 /// Who calls nothing that exists.
-pub(crate) fn no_such_path(path: &str) -> Trouble {
+pub(crate) fn no_such_path(path: &str) -> UserError {
     let shown: String = path.chars().filter(|c| !c.is_control()).take(80).collect();
-    Trouble::new(Code::NotFound, format!("there is nothing at `{shown}`")).next("GET /api/v1/openapi.json lists what there is")
+    UserError::new(Code::NotFound, format!("there is nothing at `{shown}`")).next("GET /api/v1/openapi.json lists what there is")
 }
 
 /// What a request is answered that nobody may make without signing in.
-pub(crate) fn not_signed_in() -> Trouble {
-    Trouble::new(Code::NotSignedIn, "you are not signed in")
+pub(crate) fn not_signed_in() -> UserError {
+    UserError::new(Code::NotSignedIn, "you are not signed in")
         .why("The request carries no token, or one that has ended.")
         .next("slipway login")
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use model::{Code, Trouble};
+use model::{Code, UserError};
 use tokio::sync::Semaphore;
 
 /// Wrong tries of one user name from one address within a window.
@@ -78,10 +78,10 @@ impl Default for SignIns {
 
 impl SignIns {
     /// Lets a try through, or says how long to wait.
-    pub(crate) async fn enter(&self, address: &str, user: &str) -> Result<tokio::sync::SemaphorePermit<'_>, Trouble> {
+    pub(crate) async fn enter(&self, address: &str, user: &str) -> Result<tokio::sync::SemaphorePermit<'_>, UserError> {
         let taken = self.counts.lock().expect("no holder panics").take(address, user, Instant::now());
         if let Err(wait) = taken {
-            return Err(Trouble::new(Code::TooManyTries, "too many wrong tries to sign in")
+            return Err(UserError::new(Code::TooManyTries, "too many wrong tries to sign in")
                 .why(format!("Tries from your address are refused for another {} s.", wait.as_secs() + 1))
                 .next("wait, then try again")
                 .next("if the password is lost, an operator sets a new one: slipway users:password <name>   # the wait stays"));

@@ -8,9 +8,9 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
 use http::header;
-use manager::Say;
+use manager::Output;
 use manager::build_log::Follow;
-use model::{ReleaseNumber, Trouble};
+use model::{ReleaseNumber, UserError};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,7 +25,7 @@ const OVERLAP: usize = 200;
 /// A listener that passes lines on and never waits.
 struct Teller(mpsc::Sender<String>);
 
-impl Say for Teller {
+impl Output for Teller {
     fn line(&self, line: &str) {
         // A reader that is gone or slow misses lines, the work goes on.
         let _ = self.0.try_send(line.to_owned());
@@ -61,7 +61,7 @@ pub(crate) fn unchanged() -> Response {
 /// A refusal before the release is there is an ordinary error answer.
 pub(crate) async fn roll_out<F>(web: Arc<Web>, app: model::AppEnv, release: F) -> Result<Response, Problem>
 where
-    F: Future<Output = Result<Option<ReleaseNumber>, Trouble>> + Send + 'static,
+    F: Future<Output = Result<Option<ReleaseNumber>, UserError>> + Send + 'static,
 {
     let (lines, told) = mpsc::channel(WAITING_LINES);
     let (say_begun, begun) = oneshot::channel();
@@ -69,7 +69,7 @@ where
     tokio::spawn(async move {
         let number = match release.await {
             Ok(number) => number,
-            Err(trouble) => return drop(say_begun.send(Err(trouble))),
+            Err(user_error) => return drop(say_begun.send(Err(user_error))),
         };
         // The client may be gone; the release has to be rolled out all the same.
         let _ = say_begun.send(Ok(()));
@@ -77,22 +77,22 @@ where
             None => Ok(None),
             Some(number) => web.manager.roll_out(&app, number, Arc::new(Teller(lines))).await.map(|()| Some(number)),
         };
-        if let Err(trouble) = &end {
-            tracing::info!(%app, code = %trouble.code, "a rollout asked for over HTTP failed");
+        if let Err(user_error) = &end {
+            tracing::info!(%app, code = %user_error.code, "a rollout asked for over HTTP failed");
         }
         let _ = say_ended.send(end);
     });
     match begun.await {
         Ok(Ok(())) => {}
-        Ok(Err(trouble)) => return Err(trouble.into()),
-        Err(_) => return Err(Trouble::internal("rollout-task").into()),
+        Ok(Err(user_error)) => return Err(user_error.into()),
+        Err(_) => return Err(UserError::internal("rollout-task").into()),
     }
     let lines = stream::unfold(told, |mut told| async { told.recv().await.map(|line| (json_line(&json!({ "line": line })), told)) });
     let last = stream::once(async {
         match ended.await {
             Ok(Ok(number)) => json_line(&json!({ "done": { "release": number.map(|number| number.to_string()) } })),
-            Ok(Err(trouble)) => json_line(&json!({ "trouble": trouble })),
-            Err(_) => json_line(&json!({ "trouble": Trouble::internal("rollout-task") })),
+            Ok(Err(user_error)) => json_line(&json!({ "error": user_error })),
+            Err(_) => json_line(&json!({ "error": UserError::internal("rollout-task") })),
         }
     });
     Ok(answer("application/x-ndjson", lines.chain(last)))

@@ -7,7 +7,7 @@ mod platform;
 use std::sync::Arc;
 
 use browser::Browser;
-use model::{AppEnv, Code, Exit, InstanceState, Trouble};
+use model::{AppEnv, Code, Exit, InstanceState, UserError};
 use platform::{EVIL, PASSWORD, Platform, operator, shop};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -47,7 +47,7 @@ async fn seed(platform: &Platform) -> (String, String, Arc<Notify>) {
     let ada = platform.identity("ada").await;
     let set = [("DATABASE_URL", "postgres://x"), ("SENTRY_DSN", "x"), ("GREETING", "hello")].map(|(k, v)| (k.to_owned(), v.to_owned()));
     let number = platform.manager.set_config(&ada, &shop(), set.into(), Vec::new()).await.expect("config").release.expect("a release");
-    platform.manager.roll_out(&shop(), number, Arc::new(manager::say::Nobody)).await.expect("a rollout");
+    platform.manager.roll_out(&shop(), number, Arc::new(manager::output::Discard)).await.expect("a rollout");
     platform.manager.add_domain(&ada, &shop(), &"shop.example.com".parse().expect("a name")).await.expect("a domain");
     let counts = [("web", 3_u32), ("worker", 1)].map(|(name, count)| (name.parse().expect("a name"), count));
     platform.manager.scale(&ada, &shop(), &counts.into()).await.expect("a scale");
@@ -82,7 +82,7 @@ async fn seed(platform: &Platform) -> (String, String, Arc<Notify>) {
     platform.states.lock().expect("unpoisoned").extend(states);
     platform.changed.notify_one();
     *platform.building.fail.lock().expect("unpoisoned") = Some(
-        Trouble::new(Code::BuildFailed, "the build of acme/shop/dev failed in `pip install`")
+        UserError::new(Code::BuildFailed, "the build of acme/shop/dev failed in `pip install`")
             .why("pip could not find a version of `flaskk` that fits.")
             .evidence("ERROR: Could not find a version that satisfies the requirement flaskk==3.1.0")
             .evidence("ERROR: No matching distribution found for flaskk==3.1.0")

@@ -3,7 +3,7 @@
 mod platform;
 
 use http::{Method, StatusCode, header};
-use model::{Code, InstanceState, Trouble};
+use model::{Code, InstanceState, UserError};
 use platform::{EVIL, PASSWORD, Platform, Streamed, form, page, send, shop};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,7 +129,7 @@ async fn every_answer_has_the_headers_and_no_page_has_inline_code() {
     for (path, status) in [("/nothing", 404), ("/builds/b-bcdfghjkmn", 404), ("/apps/acme/shop/staging", 404), ("/errors/SW-XXXX", 404)] {
         let answer = send(&router, page(path, Some(&session))).await;
         assert_eq!(answer.status, status, "{path}");
-        assert!(answer.text.contains("class=\"trouble\""), "{path}: {}", answer.text);
+        assert!(answer.text.contains("class=\"user_error\""), "{path}: {}", answer.text);
     }
     for code in Code::ALL {
         let answer = send(&router, page(&format!("/errors/{code}"), None)).await;
@@ -152,7 +152,7 @@ async fn hostile_texts_stay_texts() {
         vec![EVIL.into(), format!("\u{1b}[31m{EVIL}\u{1b}[0m"), format!("\u{1b}]0;{EVIL}\u{7}x")];
     *platform.lines.stored.lock().expect("unpoisoned") = vec![EVIL.into(), format!("\u{1b}[1m{EVIL}")];
     platform.push("ada", &shop(), &"a".repeat(40), EVIL).await.expect("a release");
-    *platform.building.fail.lock().expect("unpoisoned") = Some(Trouble::new(Code::BuildFailed, EVIL).why(EVIL).evidence(EVIL).next(EVIL));
+    *platform.building.fail.lock().expect("unpoisoned") = Some(UserError::new(Code::BuildFailed, EVIL).why(EVIL).evidence(EVIL).next(EVIL));
     platform.push("ada", &shop(), &"b".repeat(40), EVIL).await.expect_err("a failure");
     let mut broken = platform.live.instances().await.expect("instances").remove(0);
     broken.state = InstanceState::Crashed;

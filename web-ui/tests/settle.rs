@@ -4,7 +4,7 @@ mod platform;
 
 use std::sync::Arc;
 
-use manager::say::Nobody;
+use manager::output::Discard;
 use model::{ReleaseNumber, ReleaseState};
 use platform::{Platform, shop};
 
@@ -24,7 +24,7 @@ async fn a_push_that_ends_gives_up_its_own_release_and_no_other() {
     platform.manager.settle(&shop(), Some(TWO), None).await.expect("settled");
     assert_eq!(state(&platform, 1).await, ReleaseState::Prepared, "another push's release was given up");
     let who = platform.identity("ada").await;
-    platform.manager.activate(&who, &shop(), ONE, Arc::new(Nobody)).await.expect("live");
+    platform.manager.activate(&who, &shop(), ONE, Arc::new(Discard)).await.expect("live");
     assert_eq!(state(&platform, 1).await, ReleaseState::Live);
 
     platform.prepare("ada", &shop(), TWO, "two").await.expect("a prepared release");
@@ -40,7 +40,7 @@ async fn two_pushes_of_one_commit_both_end_well() {
     // The ref has moved, and the other push of this commit settles before this one's hook speaks.
     platform.manager.settle(&shop(), Some(ONE), Some(ONE)).await.expect("settled");
     let who = platform.identity("ada").await;
-    platform.manager.activate(&who, &shop(), ONE, Arc::new(Nobody)).await.expect("live, though another has made it active");
+    platform.manager.activate(&who, &shop(), ONE, Arc::new(Discard)).await.expect("live, though another has made it active");
     assert_eq!(state(&platform, 1).await, ReleaseState::Live);
     platform.stop().await;
 }
@@ -52,7 +52,7 @@ async fn a_start_settles_all_that_is_open_by_where_the_ref_stands() {
     platform.manager.settle(&shop(), None, None).await.expect("settled");
     assert_eq!(state(&platform, 1).await, ReleaseState::Aborted);
     let who = platform.identity("ada").await;
-    let error = platform.manager.activate(&who, &shop(), ONE, Arc::new(Nobody)).await.expect_err("what was given up is not served");
+    let error = platform.manager.activate(&who, &shop(), ONE, Arc::new(Discard)).await.expect_err("what was given up is not served");
     assert_eq!(error.code, model::Code::Internal);
     platform.stop().await;
 }

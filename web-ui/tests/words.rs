@@ -14,8 +14,8 @@ async fn said(router: &Router, token: &str, method: Method, path: &str, body: Op
     (answer.status, serde_json::from_str(&last).unwrap_or_else(|_| json!(last)))
 }
 
-fn advises_to_make(trouble: &Value) -> bool {
-    trouble["next"].to_string().contains("apps:create")
+fn advises_to_make(user_error: &Value) -> bool {
+    user_error["next"].to_string().contains("apps:create")
 }
 
 #[tokio::test(flavor = "multi_thread")]

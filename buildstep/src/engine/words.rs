@@ -10,8 +10,8 @@ use futures_util::Stream;
 /// Bytes from the engine.
 pub type Bytestream = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> + Send>>;
 
-/// Output of a container; the flag tells standard error.
-pub type Output = Pin<Box<dyn Stream<Item = Result<(bool, Bytes), std::io::Error>> + Send>>;
+/// ContainerOutput of a container; the flag tells standard error.
+pub type ContainerOutput = Pin<Box<dyn Stream<Item = Result<(bool, Bytes), std::io::Error>> + Send>>;
 
 /// Input of a container.
 pub type Input = Pin<Box<dyn tokio::io::AsyncWrite + Send>>;

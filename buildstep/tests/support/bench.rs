@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use buildstep::{Buildstep, Config, Limits, Registry};
-use manager::Say;
+use manager::Output;
 use manager::builder::{Builder, Job, Slug};
-use model::{AppEnv, Trouble};
+use model::{AppEnv, UserError};
 use tokio_util::sync::CancellationToken;
 
 use super::alone::{Alone, SCOPE};
@@ -20,7 +20,7 @@ use super::running::{self, Running};
 #[derive(Default)]
 pub struct Heard(Mutex<Vec<String>>);
 
-impl Say for Heard {
+impl Output for Heard {
     fn line(&self, line: &str) {
         self.0.lock().expect("no test holds it").push(line.to_owned());
     }
@@ -111,17 +111,17 @@ impl Bench {
     }
 
     /// Builds these files.
-    pub async fn build(&self, files: &Files) -> Result<Slug, Trouble> {
+    pub async fn build(&self, files: &Files) -> Result<Slug, UserError> {
         self.build_job(&self.job(files), CancellationToken::new()).await
     }
 
     /// Runs a job.
-    pub async fn build_job(&self, job: &Job, cancel: CancellationToken) -> Result<Slug, Trouble> {
+    pub async fn build_job(&self, job: &Job, cancel: CancellationToken) -> Result<Slug, UserError> {
         self.build_heard(job, cancel, self.heard.clone()).await
     }
 
     /// Runs a job, heard by somebody of its own.
-    pub async fn build_heard(&self, job: &Job, cancel: CancellationToken, heard: Arc<Heard>) -> Result<Slug, Trouble> {
+    pub async fn build_heard(&self, job: &Job, cancel: CancellationToken, heard: Arc<Heard>) -> Result<Slug, UserError> {
         let prepared = self.builder.prepare(job).await?;
         self.builder.build(job, &prepared, heard, cancel).await
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use manager::source::{Entry, EntryKind, Source, TarStream};
-use model::{Digest, Manifest, Survey};
+use model::{Digest, Manifest, TreeStats};
 
 /// Files of a source by path; the flag tells executables.
 #[derive(Clone, Default)]
@@ -79,9 +79,9 @@ impl Source for Files {
         self.0.get(path).map(|(bytes, _)| bytes.clone())
     }
 
-    fn survey(&self, _: &str) -> Option<Survey> {
+    fn tree_stats(&self, _: &str) -> Option<TreeStats> {
         let bytes = self.0.values().map(|(bytes, _)| bytes.len() as u64).sum();
-        Some(Survey { files: self.0.len() as u64, bytes, ..Survey::default() })
+        Some(TreeStats { files: self.0.len() as u64, bytes, ..TreeStats::default() })
     }
 
     async fn tar(&self) -> std::io::Result<TarStream> {

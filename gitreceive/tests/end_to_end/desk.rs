@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use gitreceive::{BranchName, Desk, Identity, Lines, Open, Opened, Push, RefsNow, RepoPath, Rollout, Service, UserKey, VerbCall, Verdict};
-use model::{AppEnv, Code, TenantName, Trouble, UserName};
+use model::{AppEnv, Code, TenantName, UserError, UserName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
@@ -80,11 +80,11 @@ impl Desk for TestDesk {
         Some(Identity { user: UserName::new(user).expect("a name"), fingerprint: key.fingerprint.clone() })
     }
 
-    async fn open(&self, who: &Identity, _service: Service, path: &RepoPath) -> Result<Opened, Trouble> {
+    async fn open(&self, who: &Identity, _service: Service, path: &RepoPath) -> Result<Opened, UserError> {
         let tenant = path.tenant.clone().unwrap_or_else(|| TenantName::new("acme").expect("a name"));
         let app = AppEnv { tenant, app: path.app.clone(), env: path.env.clone() };
         if app.tenant.as_str() != "acme" || who.user.as_str() != "ann" {
-            return Err(Trouble::new(Code::UnknownApp, format!("there is no app {app} that you may know of")).next("slipway apps"));
+            return Err(UserError::new(Code::UnknownApp, format!("there is no app {app} that you may know of")).next("slipway apps"));
         }
         let deploys = self.branches.lock().expect("the desk").get(&app).cloned();
         Ok(Opened { app, deploys })

@@ -1,7 +1,7 @@
 //! Pushes that are refused: nothing moves, nothing stays, and the pusher reads why.
 
 use gitreceive::{Open, Verdict};
-use model::{Code, Trouble};
+use model::{Code, UserError};
 
 use crate::harness::{House, noise, ok, run};
 
@@ -12,7 +12,9 @@ fn a_refused_build_leaves_no_object() {
     house.desk.on_pre(|_, said| async move {
         said.say("-----> Building");
         Verdict::Refuse(
-            Trouble::new(Code::BuildFailed, "the build of acme/shop/dev failed").evidence("make: *** [all] Error 1").next("slipway builds"),
+            UserError::new(Code::BuildFailed, "the build of acme/shop/dev failed")
+                .evidence("make: *** [all] Error 1")
+                .next("slipway builds"),
         )
     });
     let (code, text) = run(house.git(&at, &["push", "paas-dev", "main"]));

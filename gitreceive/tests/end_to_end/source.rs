@@ -44,7 +44,7 @@ fn a_quarantined_commit_is_read_listed_archived_and_surveyed() {
         "read Ok bee, large 4, missing, link missing, dir missing".into(),
         "about third by Ann".into(),
         "log third, change run.sh, change sub/deep/b.txt".into(),
-        "survey 4 files, 5 with links, [\"vendor/lib\"] [\"movie.bin\"] largest movie.bin".into(),
+        "tree_stats 4 files, 5 with links, [\"vendor/lib\"] [\"movie.bin\"] largest movie.bin".into(),
         "archive app.txt link movie.bin run.sh sub/deep/b.txt".into(),
         "archive of sub deep/b.txt".into(),
     ];
@@ -88,14 +88,14 @@ async fn look(source: &Source, old: &gitreceive::CommitId) -> Vec<String> {
     seen.push(format!("about {} by {}", about.subject, about.author));
     let log = source.log(Some(old), 10).expect("history");
     seen.push(format!("log {}", log.iter().map(|line| line.subject.as_str()).collect::<Vec<_>>().join(", ")));
-    let survey = source.survey(at("")).expect("a survey").expect("the root");
+    let tree_stats = source.tree_stats(at("")).expect("a tree_stats").expect("the root");
     seen.push(format!(
-        "survey {} files, {} with links, {:?} {:?} largest {}",
-        survey.files - 1,
-        survey.files,
-        survey.submodules,
-        survey.lfs_pointers,
-        survey.largest[0].0
+        "tree_stats {} files, {} with links, {:?} {:?} largest {}",
+        tree_stats.files - 1,
+        tree_stats.files,
+        tree_stats.submodules,
+        tree_stats.lfs_pointers,
+        tree_stats.largest[0].0
     ));
     seen.push(format!("archive {}", names(source, at("")).await));
     seen.push(format!("archive of sub {}", names(source, at("sub")).await));

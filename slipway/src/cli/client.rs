@@ -6,7 +6,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
-use model::{Code, Trouble};
+use model::{Code, UserError};
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -17,18 +17,18 @@ use tower::ServiceExt;
 pub enum CallError {
     /// The server said no, in words.
     #[error("{0}")]
-    Trouble(Box<Trouble>),
+    UserError(Box<UserError>),
     /// The server said no, and people have read it already: only the exit code is left to tell.
     #[error("{0}")]
-    Told(Box<Trouble>),
+    Told(Box<UserError>),
     /// The server did not answer, or not as the API does.
     #[error("could not reach the server at {server}: {why}")]
     Unreachable { server: String, why: String },
 }
 
-impl From<Trouble> for CallError {
-    fn from(trouble: Trouble) -> Self {
-        Self::Trouble(Box::new(trouble))
+impl From<UserError> for CallError {
+    fn from(user_error: UserError) -> Self {
+        Self::UserError(Box::new(user_error))
     }
 }
 
@@ -82,7 +82,7 @@ impl Client {
         CallError::Unreachable { server: self.name.clone(), why: why.to_string() }
     }
 
-    /// Sends a request and gives the body as it streams; an error status becomes its trouble.
+    /// Sends a request and gives the body as it streams; an error status becomes the failure in its body.
     pub async fn stream(&self, method: Method, path: &str, body: Payload) -> Result<Pieces, CallError> {
         let (status, pieces) = match &self.transport {
             Transport::Http { http, base, token } => {
@@ -116,9 +116,9 @@ impl Client {
             return Ok(pieces);
         }
         let bytes = self.collect(pieces).await?;
-        match serde_json::from_slice::<Trouble>(&bytes) {
-            Ok(trouble) => Err(trouble.into()),
-            Err(_) => Err(Trouble::new(Code::BadRequest, format!("the server answered with status {status}"))
+        match serde_json::from_slice::<UserError>(&bytes) {
+            Ok(user_error) => Err(user_error.into()),
+            Err(_) => Err(UserError::new(Code::BadRequest, format!("the server answered with status {status}"))
                 .why("The answer is not one of Slipway's API.")
                 .next("check the address: slipway --server http://host:port whoami")
                 .into()),
@@ -157,7 +157,7 @@ pub fn server_address(text: &str) -> Result<&str, CallError> {
     let address = text.trim_end_matches('/');
     match reqwest::Url::parse(address) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(address),
-        _ => Err(Trouble::new(Code::BadRequest, format!("`{}` is not the address of a server", text.escape_debug()))
+        _ => Err(UserError::new(Code::BadRequest, format!("`{}` is not the address of a server", text.escape_debug()))
             .why("An address has a scheme, a host and, mostly, a port.")
             .next("slipway --server http://host:7080 whoami")
             .into()),
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn what_is_no_address_is_refused_before_it_is_called() {
         for text in ["nonsense", "", "localhost:7080", "ftp://host", "http://"] {
-            assert!(matches!(server_address(text), Err(CallError::Trouble(trouble)) if trouble.code == Code::BadRequest), "{text}");
+            assert!(matches!(server_address(text), Err(CallError::UserError(user_error)) if user_error.code == Code::BadRequest), "{text}");
         }
         assert_eq!(server_address("http://host:7080/").expect("an address"), "http://host:7080");
     }

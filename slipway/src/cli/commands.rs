@@ -4,7 +4,7 @@ use super::args::{Cli, Command};
 use super::client::CallError;
 use super::context::Context;
 use super::exit;
-use model::{Code, Trouble};
+use model::{Code, UserError};
 
 mod apps;
 mod builds;
@@ -52,15 +52,15 @@ pub async fn run(context: &Context, cli: &Cli) -> Option<Result<(), CallError>> 
 }
 
 /// A name that was given two of what it can have one of.
-fn twice(name: &str, what: &str) -> Trouble {
-    Trouble::new(Code::BadRequest, format!("`{name}` is given twice")).why(format!("It can have one {what}. Nothing was changed."))
+fn twice(name: &str, what: &str) -> UserError {
+    UserError::new(Code::BadRequest, format!("`{name}` is given twice")).why(format!("It can have one {what}. Nothing was changed."))
 }
 
 /// The exit code of a failure.
 pub fn exit_code(error: &CallError) -> u8 {
     match error {
         CallError::Unreachable { .. } => exit::UNREACHABLE,
-        CallError::Trouble(trouble) | CallError::Told(trouble) => exit_code_of(trouble.code),
+        CallError::UserError(user_error) | CallError::Told(user_error) => exit_code_of(user_error.code),
     }
 }
 
@@ -70,19 +70,19 @@ pub fn exit_code_of(code: Code) -> u8 {
         Code::NotSignedIn | Code::NotAllowed | Code::UnknownKey => exit::DENIED,
         Code::UnknownApp | Code::NotFound | Code::NoRelease => exit::NOT_FOUND,
         Code::BadRequest | Code::BadName | Code::TooLarge => exit::USAGE,
-        _ => exit::TROUBLE,
+        _ => exit::FAILED,
     }
 }
 
 /// Tells of a failure.
-pub fn tell(context: &super::output::Output, error: &CallError) {
+pub fn tell(context: &super::console::Console, error: &CallError) {
     match error {
-        CallError::Trouble(trouble) => context.trouble(trouble),
+        CallError::UserError(user_error) => context.error(user_error),
         // A program that reads JSON has not read the words before.
-        CallError::Told(trouble) if context.is_json() => context.trouble(trouble),
+        CallError::Told(user_error) if context.is_json() => context.error(user_error),
         CallError::Told(_) => {}
-        CallError::Unreachable { server, why } => context.trouble(
-            &Trouble::new(Code::Internal, format!("the server at {server} can not be reached"))
+        CallError::Unreachable { server, why } => context.error(
+            &UserError::new(Code::Internal, format!("the server at {server} can not be reached"))
                 .why(why.clone())
                 .next("is it running? slipway doctor")
                 .next("slipway login --server http://host:port"),

@@ -1,11 +1,11 @@
 //! What a verb works with: the server, the app that is meant, and where words go.
 
-use model::{AppEnv, AppPath, AppRef, Code, EnvName, Trouble};
+use model::{AppEnv, AppPath, AppRef, Code, EnvName, UserError};
 use serde::Deserialize;
 
 use super::args::Target;
 use super::client::{CallError, Client, quote};
-use super::output::Output;
+use super::console::Console;
 use super::remotes;
 
 /// For one call of a verb.
@@ -13,7 +13,7 @@ pub struct Context {
     /// The server.
     pub client: Client,
     /// Where words go.
-    pub output: Output,
+    pub output: Console,
     /// Whether there is a folder of the user's to look into: not over SSH.
     pub local: bool,
 }
@@ -27,21 +27,21 @@ struct Resolved {
 impl Context {
     /// Completes what a person wrote of an app.
     pub async fn resolve(&self, path: &str) -> Result<AppRef, CallError> {
-        let path: AppPath = path.parse().map_err(|error| Trouble::bad_name(&error))?;
+        let path: AppPath = path.parse().map_err(|error| UserError::bad_name(&error))?;
         if let Some(tenant) = path.tenant {
             return Ok(AppRef { tenant, app: path.app });
         }
         let found: Resolved = self.client.get(&format!("/api/v1/resolve?path={}", quote(path.app.as_str()))).await?;
-        let tenant = found.tenant.parse().map_err(|error| Trouble::bad_name(&error))?;
-        let app = found.app.parse().map_err(|error| Trouble::bad_name(&error))?;
+        let tenant = found.tenant.parse().map_err(|error| UserError::bad_name(&error))?;
+        let app = found.app.parse().map_err(|error| UserError::bad_name(&error))?;
         Ok(AppRef { tenant, app })
     }
 
     /// The app in an environment that is meant: by name, else by the git remotes here.
     pub async fn target(&self, target: &Target) -> Result<AppEnv, CallError> {
-        let env = |text: &str| -> Result<EnvName, CallError> { Ok(text.parse().map_err(|error| Trouble::bad_name(&error))?) };
+        let env = |text: &str| -> Result<EnvName, CallError> { Ok(text.parse().map_err(|error| UserError::bad_name(&error))?) };
         if let Some(app) = &target.app {
-            let path: AppPath = app.parse().map_err(|error| Trouble::bad_name(&error))?;
+            let path: AppPath = app.parse().map_err(|error| UserError::bad_name(&error))?;
             let chosen = match (&target.env, &path.env) {
                 (Some(text), _) => env(text)?,
                 (None, Some(env)) => env.clone(),
@@ -64,7 +64,7 @@ impl Context {
         if let (Some(text), Some(remote)) = (&target.env, remotes.first()) {
             return Ok(remote.app.app_ref().in_env(env(text)?));
         }
-        Err(Trouble::new(Code::BadRequest, "which app?")
+        Err(UserError::new(Code::BadRequest, "which app?")
             .why(if self.local {
                 "No app was named, and no git remote of this folder leads to this platform."
             } else {
@@ -77,13 +77,13 @@ impl Context {
 }
 
 /// A remote was named that is not among those that lead to the platform.
-fn no_remote(name: &str, remotes: &[remotes::Remote]) -> Trouble {
+fn no_remote(name: &str, remotes: &[remotes::Remote]) -> UserError {
     let known: Vec<&str> = remotes.iter().map(|remote| remote.name.as_str()).collect();
-    let trouble = Trouble::new(Code::BadRequest, format!("no git remote `{}` leads to this platform", name.escape_debug()));
+    let user_error = UserError::new(Code::BadRequest, format!("no git remote `{}` leads to this platform", name.escape_debug()));
     if known.is_empty() {
-        trouble.why("No git remote of this folder does.").next("slipway init   # adds paas-dev and paas-prod").next("git remote -v")
+        user_error.why("No git remote of this folder does.").next("slipway init   # adds paas-dev and paas-prod").next("git remote -v")
     } else {
-        trouble.why(format!("Those that do: {}.", known.join(", "))).next("git remote -v")
+        user_error.why(format!("Those that do: {}.", known.join(", "))).next("git remote -v")
     }
 }
 
@@ -104,9 +104,9 @@ mod tests {
     #[test]
     fn a_missing_remote_is_named_with_those_that_there_are() {
         let there = remotes::parse("paas-dev\tssh://paas@localhost:2222/acme/shop/dev (fetch)\n");
-        let trouble = no_remote("nope", &there);
-        assert_eq!(trouble.what, "no git remote `nope` leads to this platform");
-        assert_eq!(trouble.why, "Those that do: paas-dev.");
+        let user_error = no_remote("nope", &there);
+        assert_eq!(user_error.what, "no git remote `nope` leads to this platform");
+        assert_eq!(user_error.why, "Those that do: paas-dev.");
         assert_eq!(no_remote("nope", &[]).next[0], "slipway init   # adds paas-dev and paas-prod");
     }
 }

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
-use model::{Code, Trouble};
+use model::{Code, UserError};
 
 /// Splits `topic:verb` into two words; `config:set A=b:c` keeps its other words.
 pub fn split_colon(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
@@ -40,26 +40,26 @@ pub fn wants_json(words: &[OsString]) -> bool {
 }
 
 /// What clap says to a line that it can not read, as a failure. None when it only was asked for help, or shows it instead.
-pub fn misread(error: &clap::Error) -> Option<Trouble> {
+pub fn misread(error: &clap::Error) -> Option<UserError> {
     if !error.use_stderr() {
         return None;
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return Some(Trouble::new(Code::BadRequest, "a verb is missing").next("slipway help"));
+        return Some(UserError::new(Code::BadRequest, "a verb is missing").next("slipway help"));
     }
     let text = error.render().to_string();
     let mut paragraphs = text.split("\n\n");
     let head: Vec<&str> = paragraphs.next().unwrap_or_default().lines().map(str::trim).collect();
     let head = head.join(" ");
-    let mut trouble = Trouble::new(Code::BadRequest, head.strip_prefix("error: ").unwrap_or(&head));
+    let mut user_error = UserError::new(Code::BadRequest, head.strip_prefix("error: ").unwrap_or(&head));
     for line in paragraphs.flat_map(str::lines).map(str::trim) {
         if let Some(tip) = line.strip_prefix("tip: ") {
-            trouble = trouble.evidence(tip);
+            user_error = user_error.evidence(tip);
         } else if let Some(usage) = line.strip_prefix("Usage: ") {
-            trouble = trouble.next(usage);
+            user_error = user_error.next(usage);
         }
     }
-    Some(trouble.next("slipway help"))
+    Some(user_error.next("slipway help"))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use buildstep::{Buildstep, Progress};
-use model::{TemplateName, say};
+use model::{TemplateName, push_output};
 
 use super::parts;
 use crate::cli::exit;
@@ -28,7 +28,7 @@ pub fn main(path: Option<&Path>, templates: &[String]) -> ExitCode {
         Err(error) => {
             eprintln!(" !     {error:#}");
             eprintln!(" !       → slipway doctor");
-            ExitCode::from(exit::TROUBLE)
+            ExitCode::from(exit::FAILED)
         }
     }
 }
@@ -45,7 +45,7 @@ async fn boot(path: Option<&Path>, templates: &[String]) -> Result<()> {
     let made = layers(&builder, templates, &|news| screen.show(news)).await;
     screen.end();
     made?;
-    println!("{}", say::detail(format!("layers are ready after {}", say::elapsed(begun.elapsed().as_millis() as u64))));
+    println!("{}", push_output::detail(format!("layers are ready after {}", push_output::elapsed(begun.elapsed().as_millis() as u64))));
     Ok(())
 }
 

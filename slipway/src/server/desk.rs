@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use gitreceive::{BranchName, Desk, Identity, Lines, Open, Opened, Push, RefsNow, RepoPath, Rollout, UserKey, VerbCall, Verdict};
-use manager::{Manager, Say};
-use model::{AppEnv, Trouble};
+use manager::{Manager, Output};
+use model::{AppEnv, UserError};
 
 use super::room::Room;
 use super::sources::Commit;
@@ -25,18 +25,18 @@ pub struct ManagerDesk {
 /// A pusher's terminal.
 struct Pusher(Lines);
 
-impl Say for Pusher {
+impl Output for Pusher {
     fn line(&self, line: &str) {
         self.0.say(line);
     }
 }
 
 impl ManagerDesk {
-    async fn who(&self, who: &Identity) -> Result<manager::Identity, Trouble> {
+    async fn who(&self, who: &Identity) -> Result<manager::Identity, UserError> {
         self.manager.identity(&who.user, ORIGIN).await
     }
 
-    async fn push(&self, push: Push, said: &Lines) -> Result<(), Trouble> {
+    async fn push(&self, push: Push, said: &Lines) -> Result<(), UserError> {
         let who = self.who(&push.who).await?;
         let about = push.source.about().map_err(|error| manager::internal(&error))?;
         let seen = push.clone();
@@ -60,7 +60,7 @@ impl Desk for ManagerDesk {
         Some(Identity { user: identity.user()?.clone(), fingerprint: key.fingerprint.clone() })
     }
 
-    async fn open(&self, who: &Identity, service: gitreceive::Service, path: &RepoPath) -> Result<Opened, Trouble> {
+    async fn open(&self, who: &Identity, service: gitreceive::Service, path: &RepoPath) -> Result<Opened, UserError> {
         let who = self.who(who).await?;
         let app = self.manager.resolve_remote(&who, path.tenant.clone(), path.app.clone(), path.env.clone()).await?;
         let push = service == gitreceive::Service::Receive;
@@ -75,27 +75,27 @@ impl Desk for ManagerDesk {
     async fn pre_receive(&self, push: Push, said: Lines) -> Verdict {
         match self.push(push, &said).await {
             Ok(()) => Verdict::Accept,
-            Err(trouble) => Verdict::Refuse(trouble),
+            Err(user_error) => Verdict::Refuse(user_error),
         }
     }
 
     async fn post_receive(&self, push: Push, said: Lines) -> Rollout {
         let result = match self.who(&push.who).await {
             Ok(who) => self.manager.activate(&who, &push.app, push.change.new.as_str(), Arc::new(Pusher(said.clone()))).await,
-            Err(trouble) => Err(trouble),
+            Err(user_error) => Err(user_error),
         };
         match result {
             Ok(()) => Rollout::Live,
-            Err(trouble) => {
-                said.trouble(&trouble);
+            Err(user_error) => {
+                said.error(&user_error);
                 Rollout::Failed
             }
         }
     }
 
     async fn settle(&self, app: &AppEnv, open: Open, refs: RefsNow) {
-        if let Err(trouble) = self.settle_by(app, open, refs).await {
-            tracing::error!(%app, %trouble, "could not settle a push; it is tried again at the next start");
+        if let Err(user_error) = self.settle_by(app, open, refs).await {
+            tracing::error!(%app, %user_error, "could not settle a push; it is tried again at the next start");
         }
     }
 
@@ -109,7 +109,7 @@ impl Desk for ManagerDesk {
 }
 
 impl ManagerDesk {
-    async fn settle_by(&self, app: &AppEnv, open: Open, refs: RefsNow) -> Result<(), Trouble> {
+    async fn settle_by(&self, app: &AppEnv, open: Open, refs: RefsNow) -> Result<(), UserError> {
         let ended = match open {
             Open::Earlier => None,
             Open::Of(Some(commit)) => Some(commit),

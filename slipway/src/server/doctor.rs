@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 
 use serde::Serialize;
 
+use crate::cli::console::Console;
 use crate::cli::exit;
-use crate::cli::output::Output;
 use crate::config::{self, Config};
 
 /// The result of one check.
@@ -28,7 +28,7 @@ fn bad(check: &'static str, seen: impl Into<String>, mend: impl Into<String>) ->
 }
 
 /// Runs every check; the exit code says whether all is well.
-pub async fn run(path: Option<&Path>, output: &Output) -> u8 {
+pub async fn run(path: Option<&Path>, output: &Console) -> u8 {
     let mut findings = Vec::new();
     match config::load(path) {
         Ok(config) => {
@@ -50,7 +50,7 @@ pub async fn run(path: Option<&Path>, output: &Output) -> u8 {
         }
         output.line(if well { "\nnothing is wrong" } else { "\nmend the first BAD line first; the others may follow from it" });
     });
-    if well { exit::OK } else { exit::TROUBLE }
+    if well { exit::OK } else { exit::FAILED }
 }
 
 fn checks(config: &Config) -> Vec<Finding> {
@@ -170,7 +170,7 @@ fn disk(config: &Config) -> Finding {
     match rustix::fs::statvfs(path) {
         Ok(stat) => {
             let free = stat.f_bavail * stat.f_frsize;
-            let seen = format!("{} free at {}", model::say::size(free), path.display());
+            let seen = format!("{} free at {}", model::push_output::size(free), path.display());
             if free < LEAST { bad("disk", seen, "free some space: docker system df, docker image prune") } else { good("disk", seen) }
         }
         Err(error) => bad("disk", error.to_string(), "is the data directory there?"),

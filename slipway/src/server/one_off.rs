@@ -1,7 +1,7 @@
 //! `ssh paas@host run -a app -- command`: a command of the current release in a fresh container, with the client's terminal.
 
 use gitreceive::VerbCall;
-use model::{AppPath, Code, EnvName, Trouble, say};
+use model::{AppPath, Code, EnvName, UserError, push_output};
 use slugrunner::Order;
 use slugrunner::runtime::Output;
 use tokio::io::AsyncWriteExt;
@@ -14,19 +14,19 @@ use crate::cli::{commands, exit};
 pub async fn run(desk: &ManagerDesk, mut call: VerbCall, target: &Target, command: &[String]) -> u8 {
     match attempt(desk, &mut call, target, command).await {
         Ok(status) => status,
-        Err(trouble) => {
-            let text = say::trouble(&trouble).join("\r\n") + "\r\n";
+        Err(user_error) => {
+            let text = push_output::user_error(&user_error).join("\r\n") + "\r\n";
             // A client that is gone reads no complaints.
             drop(call.stderr.write_all(text.as_bytes()).await);
             drop(call.stderr.flush().await);
-            commands::exit_code_of(trouble.code)
+            commands::exit_code_of(user_error.code)
         }
     }
 }
 
-async fn attempt(desk: &ManagerDesk, call: &mut VerbCall, target: &Target, command: &[String]) -> Result<u8, Trouble> {
+async fn attempt(desk: &ManagerDesk, call: &mut VerbCall, target: &Target, command: &[String]) -> Result<u8, UserError> {
     let who = desk.manager.identity(&call.who.user, "ssh").await?;
-    let named = target.app.as_deref().ok_or_else(|| Trouble::new(Code::BadRequest, "which app?").next("run -a acme/shop -- bash"))?;
+    let named = target.app.as_deref().ok_or_else(|| UserError::new(Code::BadRequest, "which app?").next("run -a acme/shop -- bash"))?;
     let path: AppPath = named.parse()?;
     let env = match (&target.env, &path.env) {
         (Some(env), _) => env.parse()?,
@@ -67,12 +67,12 @@ async fn attempt(desk: &ManagerDesk, call: &mut VerbCall, target: &Target, comma
                 None => break run.exit_code().await,
             },
             // The client is gone: dropping the run ends the container.
-            () = gone.cancelled() => break i64::from(exit::TROUBLE),
+            () = gone.cancelled() => break i64::from(exit::FAILED),
         }
     };
     feeding.abort();
     drop(call.stdout.flush().await);
-    Ok(u8::try_from(status).unwrap_or(exit::TROUBLE))
+    Ok(u8::try_from(status).unwrap_or(exit::FAILED))
 }
 
 /// One shell line that means exactly these words.

@@ -22,7 +22,7 @@ pub async fn run(config: crate::config::Retention, manager: Arc<Manager>, shutdo
         match manager.expire(keep).await {
             Ok((0, 0)) => {}
             Ok((builds, releases)) => tracing::info!(builds, releases, "removed what is not kept any more"),
-            Err(trouble) => tracing::error!(%trouble, "could not remove what is not kept any more"),
+            Err(user_error) => tracing::error!(%user_error, "could not remove what is not kept any more"),
         }
     }
 }

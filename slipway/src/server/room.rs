@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use model::{Code, Trouble, say};
+use model::{Code, UserError, push_output};
 
 /// The disk of the data directory.
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ impl Room {
     }
 
     /// Refuses new work while less than the reserve is free.
-    pub fn check(&self) -> Result<(), Trouble> {
+    pub fn check(&self) -> Result<(), UserError> {
         match rustix::fs::statvfs(&self.dir) {
             Ok(stat) => judge(stat.f_bavail * stat.f_frsize, self.reserve),
             Err(error) => {
@@ -30,13 +30,13 @@ impl Room {
     }
 }
 
-fn judge(free: u64, reserve: u64) -> Result<(), Trouble> {
+fn judge(free: u64, reserve: u64) -> Result<(), UserError> {
     if free >= reserve {
         return Ok(());
     }
-    Err(Trouble::new(Code::DiskFull, "the disk of the platform is full")
+    Err(UserError::new(Code::DiskFull, "the disk of the platform is full")
         .why("What is left of it is kept for the platform's database. Nothing was changed, and what runs keeps running.")
-        .evidence(format!("{} free, {} kept", say::size(free), say::size(reserve)))
+        .evidence(format!("{} free, {} kept", push_output::size(free), push_output::size(reserve)))
         .next("sudo slipway doctor   # the operator, on the host: where the space is")
         .next("push again when there is room"))
 }

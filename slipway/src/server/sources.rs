@@ -5,7 +5,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use gitreceive::FileRead;
 use manager::source::{Entry, EntryKind, Source, TarStream};
-use model::Survey;
+use model::TreeStats;
 
 /// Largest file that is read to decide anything.
 const MAX_READ: u64 = 1 << 20;
@@ -36,8 +36,8 @@ impl Source for Commit {
         }
     }
 
-    fn survey(&self, folder: &str) -> Option<Survey> {
-        logged(self.0.survey(Path::new(folder))).flatten()
+    fn tree_stats(&self, folder: &str) -> Option<TreeStats> {
+        logged(self.0.tree_stats(Path::new(folder))).flatten()
     }
 
     async fn tar(&self) -> std::io::Result<TarStream> {

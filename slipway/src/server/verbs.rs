@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use clap::Parser;
 use clap::error::ErrorKind;
 use gitreceive::VerbCall;
-use model::{Code, Trouble};
+use model::{Code, UserError};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, mpsc};
 
@@ -15,8 +15,8 @@ use super::desk::ManagerDesk;
 use super::one_off;
 use crate::cli::args::{Cli, Command};
 use crate::cli::client::{CallError, Client};
+use crate::cli::console::{Console, Pressure, Sink};
 use crate::cli::context::Context;
-use crate::cli::output::{Output, Pressure, Sink};
 use crate::cli::words::{misread, split_colon, wants_json};
 use crate::cli::{commands, exit};
 
@@ -72,11 +72,11 @@ pub async fn run(desk: &ManagerDesk, call: VerbCall) -> u8 {
         drop(stdout.shutdown().await);
         drop(stderr.shutdown().await);
     });
-    let output = Output::new(Box::new(Channel { words: words_in, pressure }), json);
+    let output = Console::new(Box::new(Channel { words: words_in, pressure }), json);
     let status = tokio::select! {
         status = verb(desk, &who, parsed, &output) => status,
         // Logs and the like have no end of their own.
-        () = gone.cancelled() => exit::TROUBLE,
+        () = gone.cancelled() => exit::FAILED,
     };
     drop(output);
     // The client gets every word before the status.
@@ -87,28 +87,28 @@ pub async fn run(desk: &ManagerDesk, call: VerbCall) -> u8 {
     status
 }
 
-async fn verb(desk: &ManagerDesk, who: &gitreceive::Identity, parsed: Result<Cli, clap::Error>, output: &Output) -> u8 {
+async fn verb(desk: &ManagerDesk, who: &gitreceive::Identity, parsed: Result<Cli, clap::Error>, output: &Console) -> u8 {
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             let over_ssh = |text: &str| text.replace("slipway ", "ssh paas@host ");
-            let Some(mut trouble) = misread(&error) else {
+            let Some(mut user_error) = misread(&error) else {
                 output.line(over_ssh(&error.render().to_string()).trim_end());
                 return exit::OK;
             };
             if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand && !output.is_json() {
                 output.note(over_ssh(&error.render().to_string()).trim_end());
             } else {
-                trouble.next.iter_mut().for_each(|step| *step = over_ssh(step));
-                output.trouble(&trouble);
+                user_error.next.iter_mut().for_each(|step| *step = over_ssh(step));
+                output.error(&user_error);
             }
             return exit::USAGE;
         }
     };
     let identity = match desk.manager.identity(&who.user, "ssh").await {
         Ok(identity) => identity,
-        Err(trouble) => {
-            output.trouble(&trouble);
+        Err(user_error) => {
+            output.error(&user_error);
             return exit::DENIED;
         }
     };
@@ -116,7 +116,7 @@ async fn verb(desk: &ManagerDesk, who: &gitreceive::Identity, parsed: Result<Cli
     let result = match commands::run(&context, &cli).await {
         Some(result) => result,
         None => Err(CallError::from(
-            Trouble::new(Code::BadRequest, "this verb works on your own machine only")
+            UserError::new(Code::BadRequest, "this verb works on your own machine only")
                 .next("install `slipway` there, or use the dashboard"),
         )),
     };

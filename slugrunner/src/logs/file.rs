@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Filter, Limits, Line};
 
-/// One appender. Nobody else writes these files.
+/// One appender. Discard else writes these files.
 #[derive(Debug)]
 pub(super) struct LogFile {
     path: PathBuf,

@@ -66,7 +66,7 @@ async fn ready(host: &mut TestHost) {
             0 => Ok(()),
             code => Err(format!("exit code {code}")),
         },
-        Err(trouble) => Err(trouble.to_string()),
+        Err(user_error) => Err(user_error.to_string()),
     })
     .await;
     gone(host).await;

@@ -97,7 +97,7 @@ model_documents! {
     /// An image by digest.
     ImageDoc = "Image" of model::ImageRef { repository: text("acme/shop"), digest: text("sha256:…") } optional {};
     /// A failure: the body of every answer that is not a success.
-    TroubleDoc = "Trouble" of model::Trouble { code: text("SW-A404"), what: text("there is no app acme/shop") } optional {
+    UserErrorDoc = "UserError" of model::UserError { code: text("SW-A404"), what: text("there is no app acme/shop") } optional {
         why: text("Or you are not a member of its team."), evidence: list(text("…")), next: list(text("slipway apps"))
     };
     /// A build.
@@ -105,7 +105,7 @@ model_documents! {
         id: text("b-0123456789"), app: see("AppEnv"),
         state: one_of(&["queued", "running", "succeeded", "failed", "cancelled", "superseded", "lost"]),
         commit: text("4f1c…"), subject: text("Say hello"), by: text("ada"), at: time(), started: maybe_time(), ended: maybe_time(),
-        template: maybe_text("python"), image: maybe_see("Image"), reused: flag(), release: maybe_number(5), trouble: maybe_see("Trouble"),
+        template: maybe_text("python"), image: maybe_see("Image"), reused: flag(), release: maybe_number(5), error: maybe_see("UserError"),
     } optional {};
     /// A release.
     ReleaseDoc = "Release" of model::Release {
@@ -136,7 +136,7 @@ model_documents! {
 
 /// Every document of the model, for the list of schemas.
 #[derive(utoipa::OpenApi)]
-#[openapi(components(schemas(AppRefDoc, AppEnvDoc, ImageDoc, TroubleDoc, BuildDoc, ReleaseDoc, DiffDoc, InstanceDoc, PsDoc, EventDoc)))]
+#[openapi(components(schemas(AppRefDoc, AppEnvDoc, ImageDoc, UserErrorDoc, BuildDoc, ReleaseDoc, DiffDoc, InstanceDoc, PsDoc, EventDoc)))]
 pub(crate) struct ModelSchemas;
 
 macro_rules! documents {

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use chrono::Utc;
 use manager::Identity;
 use manager::ps::Ps;
-use model::{AppEnv, Build, Code, EnvName, Release, Trouble};
+use model::{AppEnv, Build, Code, EnvName, Release, UserError};
 use serde::{Deserialize, Serialize};
 use store::records::{App, Env};
 
@@ -76,10 +76,10 @@ struct Read {
     builds: Vec<Build>,
 }
 
-async fn read(web: &Web, who: &Identity, at: &AppEnv) -> Result<Read, Trouble> {
+async fn read(web: &Web, who: &Identity, at: &AppEnv) -> Result<Read, UserError> {
     let (app, envs) = web.manager.app_info(who, &at.app_ref()).await?;
     let Some(env) = envs.iter().find(|env| env.app == *at).cloned() else {
-        return Err(Trouble::new(Code::UnknownApp, format!("{} has no environment `{}`", at.app_ref(), at.env))
+        return Err(UserError::new(Code::UnknownApp, format!("{} has no environment `{}`", at.app_ref(), at.env))
             .why("An environment is made by the first push to it.")
             .next(format!("git push paas-{} main", at.env)));
     };

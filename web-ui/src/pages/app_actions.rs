@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect};
-use manager::say::Nobody;
+use manager::output::Discard;
 use model::{AppEnv, Hostname, ProcessName, ReleaseNumber};
 use serde::Deserialize;
 
@@ -22,8 +22,8 @@ fn back(at: &AppEnv, said: &str) -> Answer {
 fn roll_out(web: &Arc<Web>, at: &AppEnv, number: ReleaseNumber) {
     let (web, at) = (web.clone(), at.clone());
     tokio::spawn(async move {
-        if let Err(trouble) = web.manager.roll_out(&at, number, Arc::new(Nobody)).await {
-            tracing::info!(app = %at, release = %number, code = %trouble.code, "a rollout asked for in the dashboard failed");
+        if let Err(user_error) = web.manager.roll_out(&at, number, Arc::new(Discard)).await {
+            tracing::info!(app = %at, release = %number, code = %user_error.code, "a rollout asked for in the dashboard failed");
         }
     });
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use manager::authorize::{Decision, authorize};
 use manager::ps::Ps;
 use manager::{Identity, Object, Verb};
-use model::{AppEnv, Build, Event, InstanceStatus, ProcessName, Release, ReleaseNumber, ReleaseState, say};
+use model::{AppEnv, Build, Event, InstanceStatus, ProcessName, Release, ReleaseNumber, ReleaseState, push_output};
 use serde::Serialize;
 use store::records::{App, Env, Taken};
 
@@ -219,11 +219,11 @@ pub(crate) fn build(build: &Build, now: model::Time) -> BuildView {
         commit: short(&build.commit),
         by: build.by.to_string(),
         at: when(build.at, now),
-        took: took.map(|took| say::elapsed(took.num_milliseconds().max(0) as u64)).unwrap_or_default(),
+        took: took.map(|took| push_output::elapsed(took.num_milliseconds().max(0) as u64)).unwrap_or_default(),
         release: build.release.map(|number| number.to_string()).unwrap_or_default(),
         template: build.template.as_ref().map(ToString::to_string).unwrap_or_default(),
         reused: build.reused,
-        code: build.trouble.as_ref().map(|trouble| trouble.code.to_string()).unwrap_or_default(),
+        code: build.error.as_ref().map(|user_error| user_error.code.to_string()).unwrap_or_default(),
     }
 }
 

@@ -11,7 +11,7 @@ use futures_util::stream::{self, StreamExt};
 use http::HeaderMap;
 use manager::authorize::{Decision, authorize};
 use manager::{Object, Verb};
-use model::Trouble;
+use model::UserError;
 use serde::Serialize;
 use serde_json::json;
 
@@ -35,7 +35,7 @@ struct Page {
     tenant: String,
     href: String,
     before: String,
-    trouble: Option<Trouble>,
+    user_error: Option<UserError>,
     lines: Vec<Line>,
     left_out: usize,
     may_cancel: bool,
@@ -91,7 +91,7 @@ pub(crate) async fn page(State(web): State<Arc<Web>>, Visitor(who): Visitor, AtB
         tenant: at.tenant.to_string(),
         href: format!("/apps/{at}"),
         before: before.unwrap_or_default(),
-        trouble: build.trouble.clone(),
+        user_error: build.error.clone(),
         lines,
         left_out,
         may_cancel: may_cancel && !build.state.is_final(),

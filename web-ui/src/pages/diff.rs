@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use model::{AppEnv, Code, ReleaseNumber, Trouble};
+use model::{AppEnv, Code, ReleaseNumber, UserError};
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, Visitor, app_view};
@@ -79,8 +79,8 @@ pub(crate) async fn page(State(web): State<Arc<Web>>, Visitor(who): Visitor, AtE
     Ok(web.pages.draw("diff.html", Some(&who), &page))
 }
 
-fn stale(at: &AppEnv) -> Trouble {
-    Trouble::new(Code::InUse, format!("another release of {at} serves by now"))
+fn stale(at: &AppEnv) -> UserError {
+    UserError::new(Code::InUse, format!("another release of {at} serves by now"))
         .why("The page that you came from showed an older one.")
         .next("go back to the app and look again")
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use model::{Code, Trouble};
+use model::{Code, UserError};
 use serde::Serialize;
 
 use super::{Answer, markdown};
@@ -100,7 +100,7 @@ pub(crate) async fn page(State(web): State<Arc<Web>>, caller: Caller, Path(text)
     let found = Code::ALL.iter().find(|code| code.as_str().eq_ignore_ascii_case(&text));
     let Some(code) = found.copied() else {
         let shown: String = text.chars().filter(|c| !c.is_control()).take(20).collect();
-        return Err(Problem(Trouble::new(Code::NotFound, format!("there is no code `{shown}`")).next("see all codes at /errors")));
+        return Err(Problem(UserError::new(Code::NotFound, format!("there is no code `{shown}`")).next("see all codes at /errors")));
     };
     let html = documented(code).map(markdown::html).unwrap_or_default();
     let page = Page { title: name(code), code: code.to_string(), html, family: family(code), families: Vec::new() };

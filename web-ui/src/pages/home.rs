@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use chrono::Utc;
 use manager::Identity;
-use model::{AppEnv, AppRef, Formation, InstanceStatus, Release, ReleaseNumber, ReleaseState, Trouble};
+use model::{AppEnv, AppRef, Formation, InstanceStatus, Release, ReleaseNumber, ReleaseState, UserError};
 use serde::{Deserialize, Serialize};
 use store::records::{App, Env};
 
@@ -83,7 +83,7 @@ struct Read {
     releases: HashMap<(AppEnv, ReleaseNumber), Release>,
 }
 
-async fn read(web: &Web, who: &Identity) -> Result<Read, Trouble> {
+async fn read(web: &Web, who: &Identity) -> Result<Read, UserError> {
     let apps = web.manager.apps(who).await?;
     let records = web.manager.records();
     let failed = |error: store::records::RecordsError| manager::internal(&error);
@@ -160,7 +160,7 @@ fn tally(all: &[Health]) -> Vec<Tally> {
     let count = |class| all.iter().filter(|health| health.class == class).count();
     let (ok, busy, bad) = (count("ok"), count("busy"), count("bad"));
     let mut tally = Vec::new();
-    for (n, class, word) in [(bad, "bad", "in trouble"), (busy, "busy", "on the way"), (ok, "ok", "healthy")] {
+    for (n, class, word) in [(bad, "bad", "in user_error"), (busy, "busy", "on the way"), (ok, "ok", "healthy")] {
         if n > 0 {
             tally.push(Tally { class, text: format!("{n} {word}") });
         }

@@ -69,22 +69,22 @@ pub(crate) async fn submit(State(web): State<Arc<Web>>, caller: Caller, Sent(for
         let entered = web.sign_ins.enter(&caller.address, &form.user).await?;
         let token = web.manager.sign_in(&form.user, &form.password, TokenKind::Session, "browser").await?;
         drop(entered);
-        Ok::<_, model::Trouble>(token)
+        Ok::<_, model::UserError>(token)
     };
     match signed_in.await {
         Ok(token) => {
             web.sign_ins.was_right(&caller.address, &form.user);
             with_cookie(&web, &token, COOKIE_SECONDS, Redirect::to(own_path(&form.next)).into_response())
         }
-        Err(trouble) if matches!(trouble.code, Code::NotSignedIn | Code::TooManyTries) => {
+        Err(user_error) if matches!(user_error.code, Code::NotSignedIn | Code::TooManyTries) => {
             let user: String = form.user.chars().take(64).collect();
-            let status = problem::status(trouble.code);
-            let page = Page { next: own_path(&form.next).into(), user, what: trouble.what, why: trouble.why };
+            let status = problem::status(user_error.code);
+            let page = Page { next: own_path(&form.next).into(), user, what: user_error.what, why: user_error.why };
             let mut response = web.pages.draw("sign_in.html", None, &page);
             *response.status_mut() = status;
             Ok(response)
         }
-        Err(trouble) => Err(trouble.into()),
+        Err(user_error) => Err(user_error.into()),
     }
 }
 

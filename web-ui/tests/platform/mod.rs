@@ -14,8 +14,8 @@ use http_body_util::BodyExt;
 use manager::builder::{Builder, Job, Prepared, Slug};
 use manager::push::Push;
 use manager::source::{Entry, Source, TarStream};
-use manager::{Identity, Manager, Placement, Say, Settings};
-use model::{AppEnv, Digest, ImageRef, InstanceId, InstanceState, InstanceStatus, ProcessName, ReleaseNumber, Survey, Trouble};
+use manager::{Identity, Manager, Output, Placement, Settings};
+use model::{AppEnv, Digest, ImageRef, InstanceId, InstanceState, InstanceStatus, ProcessName, ReleaseNumber, TreeStats, UserError};
 use store::live::{Area, Embedded};
 use store::postgres::Postgres;
 use store::records::{Member, Role, TokenKind};
@@ -43,8 +43,8 @@ impl Source for Files {
     fn read(&self, _: &str) -> Option<Vec<u8>> {
         None
     }
-    fn survey(&self, _: &str) -> Option<Survey> {
-        Some(Survey { files: 1, bytes: 12, ..Survey::default() })
+    fn tree_stats(&self, _: &str) -> Option<TreeStats> {
+        Some(TreeStats { files: 1, bytes: 12, ..TreeStats::default() })
     }
     async fn tar(&self) -> std::io::Result<TarStream> {
         Ok(Box::new(tokio::io::empty()))
@@ -56,7 +56,7 @@ impl Source for Files {
 pub struct Building {
     pub lines: Mutex<Vec<String>>,
     pub hold: Mutex<Option<Arc<Notify>>>,
-    pub fail: Mutex<Option<Trouble>>,
+    pub fail: Mutex<Option<UserError>>,
     pub processes: Mutex<Vec<(String, String)>>,
 }
 
@@ -66,12 +66,12 @@ impl Builder for Building {
         1 << 30
     }
 
-    async fn prepare(&self, job: &Job) -> Result<Prepared, Trouble> {
+    async fn prepare(&self, job: &Job) -> Result<Prepared, UserError> {
         let notes = vec!["requirements.txt and app.py are there".into()];
         Ok(Prepared { template: "python".parse()?, notes, source_key: format!("{}-{}", job.app.app, job.build) })
     }
 
-    async fn build(&self, job: &Job, _: &Prepared, said: Arc<dyn Say>, cancel: CancellationToken) -> Result<Slug, Trouble> {
+    async fn build(&self, job: &Job, _: &Prepared, said: Arc<dyn Output>, cancel: CancellationToken) -> Result<Slug, UserError> {
         let lines = self.lines.lock().expect("unpoisoned").clone();
         for line in lines {
             said.line(&line);
@@ -83,8 +83,8 @@ impl Builder for Building {
                 () = cancel.cancelled() => {}
             }
         }
-        if let Some(trouble) = self.fail.lock().expect("unpoisoned").take() {
-            return Err(trouble);
+        if let Some(user_error) = self.fail.lock().expect("unpoisoned").take() {
+            return Err(user_error);
         }
         let processes = self.processes.lock().expect("unpoisoned").clone();
         let processes = processes.into_iter().map(|(name, command)| (name.parse().expect("a name"), command)).collect();
@@ -232,15 +232,15 @@ impl Platform {
     }
 
     /// Pushes as a user; waits until the release is live.
-    pub async fn push(&self, user: &str, app: &AppEnv, commit: &str, subject: &str) -> Result<ReleaseNumber, Trouble> {
+    pub async fn push(&self, user: &str, app: &AppEnv, commit: &str, subject: &str) -> Result<ReleaseNumber, UserError> {
         let number = self.prepare(user, app, commit, subject).await?;
         let who = self.identity(user).await;
-        self.manager.activate(&who, app, commit, Arc::new(manager::say::Nobody)).await?;
+        self.manager.activate(&who, app, commit, Arc::new(manager::output::Discard)).await?;
         Ok(number)
     }
 
     /// Pushes as a user, up to where the ref would move.
-    pub async fn prepare(&self, user: &str, app: &AppEnv, commit: &str, subject: &str) -> Result<ReleaseNumber, Trouble> {
+    pub async fn prepare(&self, user: &str, app: &AppEnv, commit: &str, subject: &str) -> Result<ReleaseNumber, UserError> {
         let push = Push {
             who: self.identity(user).await,
             app: app.clone(),
@@ -250,7 +250,7 @@ impl Platform {
             source: Arc::new(Files),
             is_current: Arc::new(|| true),
         };
-        self.manager.push(push, Arc::new(manager::say::Nobody)).await
+        self.manager.push(push, Arc::new(manager::output::Discard)).await
     }
 
     pub fn router(&self) -> Router {

@@ -1,6 +1,6 @@
 //! Builds and logs.
 
-use model::{Build, Code, Trouble, say};
+use model::{Build, Code, UserError, push_output};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -22,8 +22,8 @@ pub async fn run(context: &Context, target: &Target, verb: Option<&BuildsVerb>) 
             let build: Build = context.client.get(&format!("/api/v1/builds/{}", quote(build))).await?;
             context.output.answer(&build, |output| {
                 output.table(&["build", "state", "commit", "release", "took", "by", "what"], rows(std::slice::from_ref(&build)));
-                if let Some(trouble) = &build.trouble {
-                    output.trouble(trouble);
+                if let Some(user_error) = &build.error {
+                    output.error(user_error);
                 }
             });
         }
@@ -33,16 +33,16 @@ pub async fn run(context: &Context, target: &Target, verb: Option<&BuildsVerb>) 
                 None => {
                     let app = context.target(target).await?;
                     let builds: Vec<Build> = context.client.get(&format!("{}/builds?limit=1", env_path(&app))).await?;
-                    let newest = builds.first().ok_or_else(|| Trouble::new(Code::NotFound, format!("{app} has no builds yet")))?;
+                    let newest = builds.first().ok_or_else(|| UserError::new(Code::NotFound, format!("{app} has no builds yet")))?;
                     newest.id.to_string()
                 }
             };
             let path = format!("/api/v1/builds/{}/log?follow=true", quote(&build));
             stream::copy(context, context.client.stream(Method::GET, &path, Payload::None).await?).await?;
             let ended: Build = context.client.get(&format!("/api/v1/builds/{}", quote(&build))).await?;
-            if let Some(trouble) = ended.trouble {
+            if let Some(user_error) = ended.error {
                 // The log ends with it.
-                return Err(CallError::Told(Box::new(trouble)));
+                return Err(CallError::Told(Box::new(user_error)));
             }
         }
         Some(BuildsVerb::Cancel { build }) => {
@@ -55,7 +55,7 @@ pub async fn run(context: &Context, target: &Target, verb: Option<&BuildsVerb>) 
 
 fn rows(builds: &[Build]) -> Vec<Vec<String>> {
     let took = |build: &Build| match (build.started, build.ended) {
-        (Some(started), Some(ended)) => say::elapsed((ended - started).num_milliseconds().max(0).unsigned_abs()),
+        (Some(started), Some(ended)) => push_output::elapsed((ended - started).num_milliseconds().max(0).unsigned_abs()),
         _ => String::new(),
     };
     builds
@@ -68,8 +68,8 @@ fn rows(builds: &[Build]) -> Vec<Vec<String>> {
                 build.release.map(|release| release.to_string()).unwrap_or_default(),
                 took(build),
                 build.by.to_string(),
-                match &build.trouble {
-                    Some(trouble) => format!("{} [{}]", trouble.what, trouble.code),
+                match &build.error {
+                    Some(user_error) => format!("{} [{}]", user_error.what, user_error.code),
                     None => build.subject.clone(),
                 },
             ]

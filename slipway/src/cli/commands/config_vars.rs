@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Code, Trouble};
+use model::{Code, UserError};
 use reqwest::Method;
 use serde_json::json;
 
@@ -32,7 +32,9 @@ pub async fn run(context: &Context, target: &Target, verb: Option<&ConfigVerb>) 
                 Some(key) => match values.get(key) {
                     Some(value) => context.output.answer(value, |output| output.line(value)),
                     None => {
-                        return Err(Trouble::new(Code::NotFound, format!("{app} has no config key `{key}`")).next("slipway config").into());
+                        return Err(UserError::new(Code::NotFound, format!("{app} has no config key `{key}`"))
+                            .next("slipway config")
+                            .into());
                     }
                 },
             }
@@ -42,7 +44,7 @@ pub async fn run(context: &Context, target: &Target, verb: Option<&ConfigVerb>) 
             let mut set = BTreeMap::new();
             for pair in pairs {
                 let Some((key, value)) = pair.split_once('=') else {
-                    return Err(Trouble::new(Code::BadRequest, format!("`{pair}` is not KEY=VALUE"))
+                    return Err(UserError::new(Code::BadRequest, format!("`{pair}` is not KEY=VALUE"))
                         .next("slipway config:set KEY=value")
                         .into());
                 };

@@ -3,22 +3,22 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use model::{AppName, AppPath, AppRef, Code, EnvName, Trouble};
+use model::{AppName, AppPath, AppRef, Code, EnvName, UserError};
 
 use crate::cli::client::CallError;
+use crate::cli::console::Console;
 use crate::cli::context::Context;
-use crate::cli::output::Output;
 
 /// What a new app.yaml says.
 pub fn template(app: &AppName) -> String {
     include_str!("app.template.yaml").replace("@APP@", app.as_str())
 }
 
-fn failed(what: &str, error: &dyn std::fmt::Display) -> Trouble {
-    Trouble::new(Code::BadRequest, format!("could not {what}: {error}"))
+fn failed(what: &str, error: &dyn std::fmt::Display) -> UserError {
+    UserError::new(Code::BadRequest, format!("could not {what}: {error}"))
 }
 
-fn git(dir: &Path, arguments: &[&str]) -> Result<std::process::Output, Trouble> {
+fn git(dir: &Path, arguments: &[&str]) -> Result<std::process::Output, UserError> {
     Command::new("git").arg("-C").arg(dir).args(arguments).output().map_err(|error| failed("run git", &error))
 }
 
@@ -31,13 +31,13 @@ pub struct Place {
 
 impl Place {
     /// Looks; a repository without files to work on has no place for app.yaml.
-    pub fn find(dir: &Path) -> Result<Self, Trouble> {
+    pub fn find(dir: &Path) -> Result<Self, UserError> {
         let inside = git(dir, &["rev-parse", "--is-inside-work-tree"])?;
         if !inside.status.success() {
             return Ok(Self { root: dir.to_owned(), here: dir.to_owned(), repository: false });
         }
         if inside.stdout.trim_ascii() != b"true" {
-            return Err(Trouble::new(Code::BadRequest, "this folder is git's own: a bare repository, or a `.git` folder")
+            return Err(UserError::new(Code::BadRequest, "this folder is git's own: a bare repository, or a `.git` folder")
                 .why("It has no files, so there is no place for app.yaml. Nothing was written.")
                 .next("git clone <this folder> <a new folder>, and there: slipway init"));
         }
@@ -53,7 +53,7 @@ impl Place {
     }
 
     /// Writes app.yaml, unless there is one.
-    pub fn write(&self, output: &Output, app: &AppName) -> Result<(), Trouble> {
+    pub fn write(&self, output: &Console, app: &AppName) -> Result<(), UserError> {
         let path = self.root.join("app.yaml");
         let elsewhere = self.root.canonicalize().ok() != self.here.canonicalize().ok();
         let place = if elsewhere { format!(" in {}, the root of the repository", self.root.display()) } else { String::new() };
@@ -67,7 +67,7 @@ impl Place {
     }
 
     /// Adds the remotes. `ssh` is the server's address for git: `ssh://paas@host:2222`.
-    pub fn add_remotes(&self, output: &Output, app: &AppRef, ssh: &str) -> Result<(), Trouble> {
+    pub fn add_remotes(&self, output: &Console, app: &AppRef, ssh: &str) -> Result<(), UserError> {
         if !self.repository {
             let made = git(&self.root, &["init", "--initial-branch=main"])?;
             if !made.status.success() {
@@ -113,10 +113,10 @@ pub enum Meant {
 
 /// Asks the server whose app it is, when the path does not say it.
 pub async fn whose(context: &Context, path: &str) -> Result<Meant, CallError> {
-    let path: AppPath = path.parse().map_err(|error| Trouble::bad_name(&error).next("slipway init my-app   # names the app"))?;
+    let path: AppPath = path.parse().map_err(|error| UserError::bad_name(&error).next("slipway init my-app   # names the app"))?;
     match context.resolve(&path_text(&path)).await {
         Ok(app) => Ok(Meant::App(app)),
-        Err(CallError::Trouble(trouble)) if matches!(trouble.code, Code::UnknownApp | Code::BadRequest) => {
+        Err(CallError::UserError(user_error)) if matches!(user_error.code, Code::UnknownApp | Code::BadRequest) => {
             Ok(Meant::Of(path.app, context.client.get("/api/v1/tenants").await?))
         }
         Err(error) => Err(error),
@@ -128,12 +128,12 @@ fn path_text(path: &AppPath) -> String {
 }
 
 /// What to say when an app could be of several tenants, or of none.
-pub fn which_tenant(app: &AppName, tenants: &[String]) -> Trouble {
+pub fn which_tenant(app: &AppName, tenants: &[String]) -> UserError {
     match tenants.first() {
-        Some(first) => Trouble::new(Code::BadRequest, format!("which tenant? {}", tenants.join(", ")))
+        Some(first) => UserError::new(Code::BadRequest, format!("which tenant? {}", tenants.join(", ")))
             .why("app.yaml is written; the git remotes need the tenant.")
             .next(format!("slipway init {first}/{app}")),
-        None => Trouble::new(Code::BadRequest, "you are in no tenant yet, so the git remotes can not be made")
+        None => UserError::new(Code::BadRequest, "you are in no tenant yet, so the git remotes can not be made")
             .why("app.yaml is written.")
             .next("ask an owner: slipway members:set <tenant> <team> <you> deployer"),
     }
@@ -144,7 +144,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::cli::output::Sink;
+    use crate::cli::console::Sink;
 
     #[derive(Clone, Default)]
     struct Said(Arc<Mutex<String>>);
@@ -165,7 +165,7 @@ mod tests {
 
     fn init(dir: &Path) -> String {
         let said = Said::default();
-        let output = Output::new(Box::new(said.clone()), false);
+        let output = Console::new(Box::new(said.clone()), false);
         let place = Place::find(dir).expect("a place");
         place.write(&output, &app().app).expect("app.yaml");
         place.add_remotes(&output, &app(), "ssh://paas@host:2222").expect("remotes");
@@ -213,15 +213,15 @@ mod tests {
     fn a_bare_repository_is_refused_and_nothing_is_written() {
         let dir = tempfile::tempdir().expect("a directory");
         git(dir.path(), &["init", "-q", "--bare"]).expect("git");
-        let trouble = Place::find(dir.path()).err().expect("a refusal");
-        assert!(trouble.what.contains("bare"), "{trouble}");
+        let user_error = Place::find(dir.path()).err().expect("a refusal");
+        assert!(user_error.what.contains("bare"), "{user_error}");
         assert!(!dir.path().join("app.yaml").exists());
     }
 
     #[test]
     fn one_of_several_tenants_is_asked_for() {
         let tenants = ["demo", "evil"].map(str::to_owned);
-        let trouble = which_tenant(&"odd-dir".parse().expect("a name"), &tenants);
-        assert_eq!((trouble.what.as_str(), trouble.next[0].as_str()), ("which tenant? demo, evil", "slipway init demo/odd-dir"));
+        let user_error = which_tenant(&"odd-dir".parse().expect("a name"), &tenants);
+        assert_eq!((user_error.what.as_str(), user_error.next[0].as_str()), ("which tenant? demo, evil", "slipway init demo/odd-dir"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use model::{Code, Trouble};
+use model::{Code, UserError};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -45,12 +45,12 @@ async fn me_or(context: &Context, user: Option<&str>, what: &str) -> Result<Stri
         return Ok(user.to_owned());
     }
     let me: Whoami = context.client.get("/api/v1/whoami").await?;
-    me.user.ok_or_else(|| Trouble::new(Code::BadRequest, format!("whose {what}?")).next(format!("slipway {what} --user <name>")).into())
+    me.user.ok_or_else(|| UserError::new(Code::BadRequest, format!("whose {what}?")).next(format!("slipway {what} --user <name>")).into())
 }
 
 /// A file's text, or standard input's.
 pub fn read_text(file: Option<&std::path::Path>) -> Result<String, CallError> {
-    let read = |error: std::io::Error| Trouble::new(Code::BadRequest, format!("could not read the key: {error}"));
+    let read = |error: std::io::Error| UserError::new(Code::BadRequest, format!("could not read the key: {error}"));
     match file {
         Some(path) => Ok(std::fs::read_to_string(path).map_err(read)?),
         None => {
@@ -85,7 +85,7 @@ pub async fn keys(context: &Context, user: Option<&str>, verb: Option<&KeysVerb>
         }
         Some(KeysVerb::Add { file }) => {
             if !context.local {
-                return Err(Trouble::new(Code::BadRequest, "keys can not be added over SSH")
+                return Err(UserError::new(Code::BadRequest, "keys can not be added over SSH")
                     .next("add it in the dashboard, or with `slipway keys:add` on your own machine")
                     .into());
             }
@@ -179,12 +179,12 @@ pub async fn users(context: &Context, verb: Option<&UsersVerb>) -> Result<(), Ca
             });
         }
         Some(UsersVerb::Password { .. }) if !context.local => {
-            return Err(Trouble::new(Code::BadRequest, "a password can not be set over SSH")
+            return Err(UserError::new(Code::BadRequest, "a password can not be set over SSH")
                 .next("set it in the dashboard, or with `slipway users:password` on your own machine")
                 .into());
         }
         Some(UsersVerb::Password { name }) => {
-            let password = read_password("new password").map_err(|error| Trouble::new(Code::BadRequest, error.to_string()))?;
+            let password = read_password("new password").map_err(|error| UserError::new(Code::BadRequest, error.to_string()))?;
             let path = format!("/api/v1/users/{}/password", quote(name));
             let _: Value = context.client.post(&path, json!({ "password": password })).await?;
             context.output.answer(&json!({}), |output| output.line(format!("the password of {name} is set")));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::Utc;
-use model::{Code, InstanceStatus, ProcessName, ReleaseNumber, Trouble};
+use model::{Code, InstanceStatus, ProcessName, ReleaseNumber, UserError};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -31,7 +31,7 @@ pub async fn run(context: &Context, target: &Target, verb: Option<&PsVerb>) -> R
             for pair in counts {
                 let parsed = pair.split_once('=').and_then(|(name, count)| Some((name, count.parse::<u32>().ok()?)));
                 let Some((name, count)) = parsed else {
-                    return Err(Trouble::new(Code::BadRequest, format!("`{pair}` is not TYPE=COUNT"))
+                    return Err(UserError::new(Code::BadRequest, format!("`{pair}` is not TYPE=COUNT"))
                         .next("slipway ps:scale web=2 worker=1")
                         .into());
                 };
@@ -73,7 +73,7 @@ async fn show(context: &Context, target: &Target) -> Result<(), CallError> {
         output.line(format!("{app}  {release}  {}", wanted.join(" ")));
         let now = Utc::now();
         let rows = ps.instances.iter().map(|status| {
-            let age = model::say::elapsed((now - status.since).num_milliseconds().max(0).unsigned_abs());
+            let age = model::push_output::elapsed((now - status.since).num_milliseconds().max(0).unsigned_abs());
             vec![
                 status.label(),
                 status.state.as_str().to_owned(),

@@ -1,6 +1,6 @@
 //! Releases: list, differences, going back.
 
-use model::{Code, Release, Trouble};
+use model::{Code, Release, UserError};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -41,7 +41,7 @@ pub async fn run(context: &Context, target: &Target, verb: Option<&ReleasesVerb>
                     match (releases.as_slice(), from) {
                         ([newest, ..], Some(from)) => (from.clone(), newest.number.to_string()),
                         ([newest, before], None) => (before.number.to_string(), newest.number.to_string()),
-                        _ => return Err(Trouble::new(Code::NoRelease, format!("{app} has fewer than two releases")).into()),
+                        _ => return Err(UserError::new(Code::NoRelease, format!("{app} has fewer than two releases")).into()),
                     }
                 }
             };

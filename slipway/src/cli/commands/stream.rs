@@ -1,7 +1,7 @@
 //! Streamed answers: plain text, and progress lines that end with a result.
 
 use futures_util::StreamExt;
-use model::Trouble;
+use model::UserError;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -25,7 +25,7 @@ pub async fn copy(context: &Context, mut pieces: Pieces) -> Result<(), CallError
 enum Word {
     Line(String),
     Done(Value),
-    Trouble(Trouble),
+    UserError(UserError),
 }
 
 /// Shows progress lines until the result comes, which is given.
@@ -39,7 +39,7 @@ pub async fn progress(context: &Context, mut pieces: Pieces) -> Result<Value, Ca
             match serde_json::from_slice(&line).map_err(|error| lost(error.to_string()))? {
                 Word::Line(text) => context.output.note(text),
                 Word::Done(value) => return Ok(value),
-                Word::Trouble(trouble) => return Err(trouble.into()),
+                Word::UserError(user_error) => return Err(user_error.into()),
             }
         }
     }

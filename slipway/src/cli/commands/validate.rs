@@ -3,9 +3,9 @@
 use std::io::Read;
 use std::path::Path;
 
-use model::{Code, Manifest, Trouble, procfile};
+use model::{Code, Manifest, UserError, procfile};
 
-use crate::cli::output::Output;
+use crate::cli::console::Console;
 
 /// Largest file that is read, in bytes; what is larger is refused by whoever reads its meaning.
 const READ: u64 = 1024 * 1024;
@@ -13,15 +13,15 @@ const READ: u64 = 1024 * 1024;
 const BUILT_IN: [&str; 5] = ["go", "node", "procfile", "python", "static"];
 
 /// Checks a folder; says what it found.
-pub fn run(output: &Output, dir: &Path) -> Result<(), Trouble> {
+pub fn run(output: &Console, dir: &Path) -> Result<(), UserError> {
     match std::fs::metadata(dir) {
         Ok(about) if about.is_dir() => {}
-        Ok(_) => return Err(Trouble::new(Code::BadRequest, format!("{} is not a folder", dir.display())).next(again())),
+        Ok(_) => return Err(UserError::new(Code::BadRequest, format!("{} is not a folder", dir.display())).next(again())),
         Err(error) => {
-            return Err(Trouble::new(Code::NotFound, format!("could not look into {}", dir.display())).why(why(&error)).next(again()));
+            return Err(UserError::new(Code::NotFound, format!("could not look into {}", dir.display())).why(why(&error)).next(again()));
         }
     }
-    let wrong = |text: String| Trouble::new(Code::BadManifest, text).next(format!("mend it, then: {}", again()));
+    let wrong = |text: String| UserError::new(Code::BadManifest, text).next(format!("mend it, then: {}", again()));
     let manifest = match read(dir, "app.yaml")? {
         Some(text) => Some(Manifest::parse(&text).map_err(|error| wrong(error.to_string()))?),
         None => None,
@@ -58,7 +58,7 @@ pub fn run(output: &Output, dir: &Path) -> Result<(), Trouble> {
             None => output.line("Procfile   none (it is optional)"),
         }
         for warning in &warnings {
-            output.note(model::say::warn(warning));
+            output.note(model::push_output::warn(warning));
         }
     });
     Ok(())
@@ -76,9 +76,10 @@ fn why(error: &std::io::Error) -> String {
 }
 
 /// The text of a file, if there is one. What is no file is not opened: reading a pipe would wait for a writer.
-fn read(dir: &Path, name: &str) -> Result<Option<String>, Trouble> {
+fn read(dir: &Path, name: &str) -> Result<Option<String>, UserError> {
     let path = dir.join(name);
-    let wrong = |what: &str| Trouble::new(Code::BadManifest, format!("{name} {what}")).next(format!("look at it: file {}", path.display()));
+    let wrong =
+        |what: &str| UserError::new(Code::BadManifest, format!("{name} {what}")).next(format!("look at it: file {}", path.display()));
     match std::fs::metadata(&path) {
         Ok(about) if about.is_file() => {}
         Ok(_) => return Err(wrong("is not a file")),
@@ -117,14 +118,14 @@ fn check_template(name: &str) -> Result<Option<String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::output::Std;
+    use crate::cli::console::Std;
 
-    fn refused(files: &[(&str, &[u8])]) -> Trouble {
+    fn refused(files: &[(&str, &[u8])]) -> UserError {
         let dir = tempfile::tempdir().expect("a directory");
         for (name, bytes) in files {
             std::fs::write(dir.path().join(name), bytes).expect("a file");
         }
-        run(&Output::new(Box::new(Std), true), dir.path()).expect_err("a refusal")
+        run(&Console::new(Box::new(Std), true), dir.path()).expect_err("a refusal")
     }
 
     #[test]
@@ -136,16 +137,16 @@ mod tests {
         let bytes = refused(&[("app.yaml", b"app: x\n# \xff\n")]);
         assert_eq!((bytes.what.as_str(), bytes.why.as_str()), ("app.yaml is not UTF-8 text", "The first wrong byte is in line 2."));
         let syntax = refused(&[("Procfile", b"web\n")]);
-        for trouble in [root, template, bytes, syntax] {
-            assert_eq!(trouble.code, Code::BadManifest);
-            assert!(!trouble.next.is_empty(), "{trouble}");
+        for user_error in [root, template, bytes, syntax] {
+            assert_eq!(user_error.code, Code::BadManifest);
+            assert!(!user_error.next.is_empty(), "{user_error}");
         }
     }
 
     #[test]
     fn places_without_a_project_are_refused() {
         let dir = tempfile::tempdir().expect("a directory");
-        let output = Output::new(Box::new(Std), true);
+        let output = Console::new(Box::new(Std), true);
         let missing = run(&output, &dir.path().join("nowhere")).expect_err("no folder");
         assert_eq!((missing.code, missing.why.as_str()), (Code::NotFound, "There is nothing of that name."));
         std::fs::write(dir.path().join("file"), "").expect("a file");

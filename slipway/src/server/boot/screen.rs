@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use buildstep::{News, Spoken};
-use model::{Meter, say};
+use model::{Meter, push_output};
 
 /// Between two drawings of one bar.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -46,7 +46,7 @@ impl Screen {
     pub fn show(&self, news: News<'_>) {
         let text = match self {
             Self::Terminal(drawing) => drawing.lock().unwrap_or_else(PoisonError::into_inner).take(news, Instant::now(), columns()),
-            Self::Log(spoken) => spoken.line(news).map(|line| format!("{}\n", say::detail(line))),
+            Self::Log(spoken) => spoken.line(news).map(|line| format!("{}\n", push_output::detail(line))),
         };
         write(text);
     }
@@ -63,7 +63,7 @@ impl Drawing {
     /// What is to be written for a piece of news.
     fn take(&mut self, news: News<'_>, now: Instant, columns: usize) -> Option<String> {
         let meter = match news {
-            News::Said(line) => return Some(format!("{}{}\n", self.wiped().unwrap_or_default(), say::detail(line))),
+            News::Said(line) => return Some(format!("{}{}\n", self.wiped().unwrap_or_default(), push_output::detail(line))),
             News::Measured(meter) => meter,
         };
         let begun = match &self.step {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use git2::{Odb, Oid, Repository as Bare};
-use model::Survey;
+use model::TreeStats;
 
 use crate::repositories::RepositoryError;
 use crate::source::{EntryKind, Source, kind};
@@ -21,13 +21,13 @@ const PATHS: usize = 20;
 
 impl Source {
     /// Looks over the tree under `root`. `None` when there is no such directory.
-    pub fn survey(&self, root: &Path) -> Result<Option<Survey>, RepositoryError> {
+    pub fn tree_stats(&self, root: &Path) -> Result<Option<TreeStats>, RepositoryError> {
         let bare = self.open()?;
         let Some(tree) = self.tree(&bare, root)? else { return Ok(None) };
         let odb = bare.odb().map_err(RepositoryError::git("objects"))?;
-        let mut walk = Walk { bare: &bare, odb: &odb, known: HashMap::new(), found: Survey::default() };
+        let mut walk = Walk { bare: &bare, odb: &odb, known: HashMap::new(), found: TreeStats::default() };
         let (files, bytes) = walk.directory(tree.id(), "", 0)?;
-        Ok(Some(Survey { files, bytes, ..walk.found }))
+        Ok(Some(TreeStats { files, bytes, ..walk.found }))
     }
 }
 
@@ -36,7 +36,7 @@ struct Walk<'a> {
     odb: &'a Odb<'a>,
     /// Files and bytes of directories already counted.
     known: HashMap<Oid, (u64, u64)>,
-    found: Survey,
+    found: TreeStats,
 }
 
 impl Walk<'_> {

@@ -1,45 +1,45 @@
-//! `Say`: where a verb tells of its progress, line by line, in the grammar of `model::say`.
+//! `Output`: where a verb tells of its progress, line by line, in the grammar of `model::push_output`.
 
-use model::{Trouble, say};
+use model::{UserError, push_output};
 
 /// A listener to progress. Saying never waits and never fails: a listener that is gone misses lines, nothing else.
-pub trait Say: Send + Sync {
+pub trait Output: Send + Sync {
     /// One line.
     fn line(&self, line: &str);
 }
 
-impl dyn Say + '_ {
+impl dyn Output + '_ {
     /// Opens a step.
     pub fn step(&self, text: impl AsRef<str>) {
-        self.line(&say::step(text));
+        self.line(&push_output::step(text));
     }
 
     /// Tells a detail of the open step.
     pub fn detail(&self, text: impl AsRef<str>) {
-        self.line(&say::detail(text));
+        self.line(&push_output::detail(text));
     }
 
     /// Warns.
     pub fn warn(&self, text: impl AsRef<str>) {
-        self.line(&say::warn(text));
+        self.line(&push_output::warn(text));
     }
 
     /// Tells a failure as one block.
-    pub fn trouble(&self, trouble: &Trouble) {
-        for line in say::trouble(trouble) {
+    pub fn error(&self, user_error: &UserError) {
+        for line in push_output::user_error(user_error) {
             self.line(&line);
         }
     }
 }
 
-/// Nobody listens.
-pub struct Nobody;
+/// Discard listens.
+pub struct Discard;
 
-impl Say for Nobody {
+impl Output for Discard {
     fn line(&self, _: &str) {}
 }
 
-impl<F: Fn(&str) + Send + Sync> Say for F {
+impl<F: Fn(&str) + Send + Sync> Output for F {
     fn line(&self, line: &str) {
         self(line);
     }

@@ -1,8 +1,8 @@
 //! The grammar of push output: what `git push` prints, the build log stores and the page shows.
 //!
-//! `-----> ` opens a step, seven spaces carry its detail, ` !     ` is trouble, `=====> ` is the result.
+//! `-----> ` opens a step, seven spaces carry its detail, ` !     ` is a failure, `=====> ` is the result.
 
-use crate::trouble::Trouble;
+use crate::user_error::UserError;
 
 /// Opens a step.
 pub fn step(text: impl AsRef<str>) -> String {
@@ -14,7 +14,7 @@ pub fn detail(text: impl AsRef<str>) -> String {
     format!("       {}", text.as_ref())
 }
 
-/// A warning or one line of trouble.
+/// A warning, or one line of a failure.
 pub fn warn(text: impl AsRef<str>) -> String {
     format!(" !     {}", text.as_ref())
 }
@@ -54,16 +54,16 @@ pub fn count(number: u64, one: &str) -> String {
 }
 
 /// A failure as one block.
-pub fn trouble(trouble: &Trouble) -> Vec<String> {
-    let mut lines = vec![warn(format!("{} [{}]", trouble.what, trouble.code))];
-    lines.extend(trouble.why.lines().map(warn));
-    if !trouble.evidence.is_empty() {
+pub fn user_error(user_error: &UserError) -> Vec<String> {
+    let mut lines = vec![warn(format!("{} [{}]", user_error.what, user_error.code))];
+    lines.extend(user_error.why.lines().map(warn));
+    if !user_error.evidence.is_empty() {
         lines.push(warn(""));
-        lines.extend(trouble.evidence.iter().map(|line| warn(format!("  | {line}"))));
+        lines.extend(user_error.evidence.iter().map(|line| warn(format!("  | {line}"))));
     }
-    if !trouble.next.is_empty() {
+    if !user_error.next.is_empty() {
         lines.push(warn(""));
-        lines.extend(trouble.next.iter().map(|step| warn(format!("  → {step}"))));
+        lines.extend(user_error.next.iter().map(|step| warn(format!("  → {step}"))));
     }
     lines.iter().map(|line| line.trim_end().to_owned()).collect()
 }
@@ -85,9 +85,9 @@ mod tests {
     }
 
     #[test]
-    fn a_trouble_is_one_block() {
-        let block = trouble(
-            &Trouble::new(Code::WrongBranch, "`feature` is not the deploy branch of acme/shop/dev")
+    fn a_user_error_is_one_block() {
+        let block = user_error(
+            &UserError::new(Code::WrongBranch, "`feature` is not the deploy branch of acme/shop/dev")
                 .why("acme/shop/dev deploys `main`.")
                 .next("git push paas-dev feature:main"),
         );

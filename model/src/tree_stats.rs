@@ -1,8 +1,8 @@
-//! `Survey`: what lies in a tree, as far as it matters before it is built.
+//! `TreeStats`: what lies in a tree, as far as it matters before it is built.
 
 /// What a tree holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Survey {
+pub struct TreeStats {
     /// Files and links, counted as often as they would be written.
     pub files: u64,
     /// Their bytes.

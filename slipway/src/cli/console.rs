@@ -1,11 +1,11 @@
-//! What a verb writes: text for people, or JSON; and how troubles look.
+//! What a verb writes: text for people, or JSON; and how failures look.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use model::Trouble;
+use model::UserError;
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -49,12 +49,12 @@ impl Sink for Std {
 
 /// The one type that verbs write through.
 #[derive(Clone)]
-pub struct Output {
+pub struct Console {
     sink: Arc<Mutex<Box<dyn Sink>>>,
     json: bool,
 }
 
-impl Output {
+impl Console {
     /// Through a sink, in JSON or for people.
     pub fn new(sink: Box<dyn Sink>, json: bool) -> Self {
         Self { sink: Arc::new(Mutex::new(sink)), json }
@@ -120,12 +120,12 @@ impl Output {
     }
 
     /// A failure.
-    pub fn trouble(&self, trouble: &Trouble) {
+    pub fn error(&self, user_error: &UserError) {
         if self.json {
-            let text = serde_json::to_string_pretty(trouble).unwrap_or_default();
+            let text = serde_json::to_string_pretty(user_error).unwrap_or_default();
             self.sink().err(format!("{text}\n").as_bytes());
         } else {
-            for line in model::say::trouble(trouble) {
+            for line in model::push_output::user_error(user_error) {
                 self.note(line);
             }
         }

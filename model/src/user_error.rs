@@ -1,4 +1,4 @@
-//! `Trouble`: a failure that a user reads. What failed, why, evidence, the next command, a stable code.
+//! `UserError`: a failure that a user reads. What failed, why, evidence, the next command, a stable code.
 //!
 //! The same value is shown by `git push`, the CLI, the API and the pages. Internal text (SQL, paths of the server, error
 //! chains) must never be put into one.
@@ -11,7 +11,7 @@ use crate::code::Code;
 
 /// A failure in words that end the search.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub struct Trouble {
+pub struct UserError {
     /// The stable code.
     pub code: Code,
     /// What failed, as one sentence without a full stop: "the build of acme/shop/dev failed".
@@ -27,7 +27,7 @@ pub struct Trouble {
     pub next: Vec<String>,
 }
 
-impl Trouble {
+impl UserError {
     /// Starts a failure; the other parts are added by the methods below.
     pub fn new(code: Code, what: impl Into<String>) -> Self {
         Self { code, what: what.into(), why: String::new(), evidence: Vec::new(), next: Vec::new() }
@@ -84,14 +84,14 @@ impl Trouble {
     }
 }
 
-impl From<crate::name::InvalidName> for Trouble {
+impl From<crate::name::InvalidName> for UserError {
     fn from(error: crate::name::InvalidName) -> Self {
         Self::bad_name(&error)
     }
 }
 
-/// The block without colours, one line per line; see `say::trouble` for the form in a push.
-impl fmt::Display for Trouble {
+/// The block without colours, one line per line; see `push_output::user_error` for the form in a push.
+impl fmt::Display for UserError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} [{}]", self.what, self.code)?;
         for line in self.why.lines() {
