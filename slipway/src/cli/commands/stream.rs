@@ -22,10 +22,10 @@ pub async fn copy(context: &Context, mut pieces: Pieces) -> Result<(), CallError
 
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Word {
+enum ProgressEvent {
     Line(String),
     Done(Value),
-    UserError(UserError),
+    Error(UserError),
 }
 
 /// Shows progress lines until the result comes, which is given.
@@ -37,9 +37,9 @@ pub async fn progress(context: &Context, mut pieces: Pieces) -> Result<Value, Ca
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = rest.drain(..=end).collect();
             match serde_json::from_slice(&line).map_err(|error| lost(error.to_string()))? {
-                Word::Line(text) => context.output.note(text),
-                Word::Done(value) => return Ok(value),
-                Word::UserError(user_error) => return Err(user_error.into()),
+                ProgressEvent::Line(text) => context.output.note(text),
+                ProgressEvent::Done(value) => return Ok(value),
+                ProgressEvent::Error(user_error) => return Err(user_error.into()),
             }
         }
     }
