@@ -1,7 +1,7 @@
 //! `exchange`: one request from its head to the head of its answer.
 //!
 //! ```text
-//!  judged ──► rule by host ──► gate ──► pick ──► connect ──► send, wait ──► relay the answer (or a page)
+//!  judged ──► rule by host ──► admission ──► pick ──► connect ──► send, wait ──► relay the answer (or a page)
 //!                               ▲                  └──── retry table ◄──┘
 //!                               └──────────────────────────┘
 //! ```
@@ -22,42 +22,48 @@ use hyper::body::Incoming;
 use tokio::net::TcpStream;
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
 
-use crate::answer::{Answer, BadAnswer};
-use crate::call::{Call, CallFault};
-use crate::client::Client;
-use crate::form::Form;
-use crate::forward::{self, Origin};
-use crate::gate::{self, Verdict};
+use crate::downstream::client::Client;
+use crate::downstream::request_head::{Fault, RequestHead};
+use crate::downstream::tunnel::{Tunnel, TunnelSlot};
+use crate::hold::admission::{Admission, admission};
+use crate::observe::access_line::End;
+use crate::observe::access_record::AccessRecord;
+use crate::pages::PageFormat;
 use crate::pages::Refusal;
-use crate::record::{End, Record};
-use crate::relay::{Relay, Reply};
-use crate::retry::{self, Failure, Tries};
-use crate::sender::Sender;
-use crate::strict::{Accepted, Fault};
-use crate::table::{Pool, Prospect, Rule};
-use crate::tunnel::Tunnel;
+use crate::routing::table::{Availability, Pool, Rule};
+use crate::upstream::forwarded_head::{self, Origin};
+use crate::upstream::request_writer::RequestWriter;
+use crate::upstream::response_body::{RelayedBody, ResponseBody};
+use crate::upstream::response_head::{BadResponse, ResponseHead};
+use crate::upstream::retry::{self, Failure, Tries};
+use crate::upstream::upstream_conn::{UpstreamConn, UpstreamFault};
 use crate::worker::Worker;
 
 /// A connection that was idle for longer is not trusted with a request that can not be sent twice.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// Serves one request. Never an error: what fails becomes a page.
-pub(crate) async fn exchange(worker: Rc<Worker>, client: Rc<Client>, request: Request<Incoming>) -> Result<Response<Reply>, Infallible> {
+pub(crate) async fn exchange(
+    worker: Rc<Worker>,
+    client: Rc<Client>,
+    upgraded: Rc<TunnelSlot>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
     let arrival = client.arrivals.borrow_mut().pop_front();
     let (arrived, verdict) = match arrival {
         Some(arrival) => (arrival.at, arrival.verdict),
-        // The guard lets nothing through without a verdict; if it ever did, the request must not pass.
+        // The filter lets nothing through unjudged; if it ever did, the request must not pass.
         None => (Instant::now(), Err(Fault::Grammar)),
     };
     let (parts, body) = request.into_parts();
-    let mut record = Record::new(&worker, &client, arrived, parts.method.clone());
+    let mut record = AccessRecord::new(&worker, &client, arrived, parts.method.clone());
     worker.count_request();
     let outcome = match verdict {
-        Ok(accepted) => {
-            record.host.clone_from(&accepted.authority.text);
+        Ok(request_head) => {
+            record.host.clone_from(&request_head.authority.text);
             parts.uri.path().clone_into(&mut record.path);
-            let websocket = accepted.websocket;
-            let outcome = forward(&worker, &client, &parts, accepted, body, &mut record).await;
+            let websocket = request_head.websocket;
+            let outcome = forward(&worker, &client, &parts, request_head, body, &mut record).await;
             if websocket && !matches!(outcome, Ok(Outcome::Tunnel(..))) {
                 client.stay_http();
             }
@@ -66,25 +72,25 @@ pub(crate) async fn exchange(worker: Rc<Worker>, client: Rc<Client>, request: Re
         Err(fault) => Err(Refusal::Fault(fault)),
     };
     Ok(match outcome {
-        Ok(Outcome::Answer(answer, call, sender)) => {
+        Ok(Outcome::Answer(answer, conn, writer)) => {
             record.status = answer.status.as_u16();
-            Relay::respond(answer, call, sender, record, &worker.shared.config.times)
+            RelayedBody::respond(answer, conn, writer, record, &worker.shared.config.times)
         }
-        Ok(Outcome::Tunnel(answer, call)) => {
+        Ok(Outcome::Tunnel(answer, conn)) => {
             record.status = answer.status.as_u16();
-            switch(&client, answer, call, record)
+            switch_protocols(&upgraded, answer, conn, record)
         }
-        Err(refusal) => page(&worker, &client, refusal, Form::wanted(&parts.headers), record),
+        Err(refusal) => page(&worker, &client, refusal, PageFormat::wanted(&parts.headers), record),
     })
 }
 
 enum Outcome {
-    Answer(Answer, Call, Sender),
-    Tunnel(Answer, Call),
+    Answer(ResponseHead, UpstreamConn, RequestWriter),
+    Tunnel(ResponseHead, UpstreamConn),
 }
 
-fn page(worker: &Worker, client: &Client, refusal: Refusal, form: Form, mut record: Record) -> Response<Reply> {
-    let response = refusal.response(form, record.id.as_str(), &worker.shared.config.errors);
+fn page(worker: &Worker, client: &Client, refusal: Refusal, format: PageFormat, mut record: AccessRecord) -> Response<ResponseBody> {
+    let response = refusal.response(format, record.id.as_str(), &worker.shared.config.errors);
     if matches!(refusal, Refusal::Fault(_) | Refusal::SlowBody) {
         client.unread.set(true);
     }
@@ -92,17 +98,17 @@ fn page(worker: &Worker, client: &Client, refusal: Refusal, form: Form, mut reco
     record.code = Some(refusal.code());
     record.sent = response.body().len() as u64;
     record.end = End::Whole;
-    response.map(|body| Reply::page(body, record))
+    response.map(|body| ResponseBody::page(body, record))
 }
 
 /// Answers 101; the connection's task finds the tunnel when hyper has let go of the socket.
-fn switch(client: &Client, answer: Answer, call: Call, record: Record) -> Response<Reply> {
-    let mut response = Response::new(Reply::Empty);
+fn switch_protocols(upgraded: &TunnelSlot, answer: ResponseHead, conn: UpstreamConn, record: AccessRecord) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::Empty);
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
     let upgrade = http::HeaderValue::from_static("upgrade");
     response.headers_mut().insert(http::header::CONNECTION, upgrade);
-    client.tunnel.replace(Some(Tunnel::new(call, record)));
+    upgraded.replace(Some(Tunnel::new(conn, record)));
     response
 }
 
@@ -110,21 +116,21 @@ async fn forward(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     parts: &Parts,
-    accepted: Accepted,
+    request_head: RequestHead,
     body: Incoming,
-    record: &mut Record,
+    record: &mut AccessRecord,
 ) -> Result<Outcome, Refusal> {
     let config = &worker.shared.config;
     let trusted = config.trusted.contains(&client.peer.ip());
     let origin = Origin { peer: client.peer, local: client.local, trusted, id: record.id.as_str() };
-    let head = worker.head(|out| forward::head(out, parts, &accepted, origin));
-    let mut sender = Sender::new(head, accepted.framing, body);
-    let websocket = accepted.websocket;
+    let head = worker.head(|out| forwarded_head::head(out, parts, &request_head, origin));
+    let mut writer = RequestWriter::new(head, request_head.framing, body);
+    let websocket = request_head.websocket;
 
     let mut tries = Tries::default();
     let mut tried: Vec<u64> = Vec::new();
     loop {
-        let first_byte = admit(worker, client, &accepted, &tried, record).await?;
+        let first_byte = admit(worker, client, &request_head, &tried, record).await?;
         let backend = Arc::clone(record.backend.as_ref().expect("admitted with a backend"));
         let began = Instant::now();
         let fresh_only = tries.breaks > 0;
@@ -137,41 +143,41 @@ async fn forward(
             }
             Ok((stream, reused)) => {
                 worker.connected(&backend);
-                let mut call = Call::new(Rc::clone(worker), stream, reused);
+                let mut conn = UpstreamConn::new(Rc::clone(worker), stream, reused);
                 let sent = Instant::now();
-                let result = converse(&mut call, &mut sender, parts, first_byte, config.times.client_body).await;
-                record.received = sender.received();
+                let result = converse(&mut conn, &mut writer, parts, first_byte, config.times.client_body).await;
+                record.received = writer.received();
                 match result {
                     Ok(answer) => {
                         record.first_byte = sent.elapsed();
                         worker.answered(&backend, record.first_byte);
                         return match (answer.status == StatusCode::SWITCHING_PROTOCOLS, websocket) {
-                            (false, _) => Ok(Outcome::Answer(answer, call, sender)),
-                            (true, true) => Ok(Outcome::Tunnel(answer, call)),
+                            (false, _) => Ok(Outcome::Answer(answer, conn, writer)),
+                            (true, true) => Ok(Outcome::Tunnel(answer, conn)),
                             (true, false) => {
-                                tracing::debug!(instance = %backend.id, error = %BadAnswer::Unasked, "bad answer");
+                                tracing::debug!(instance = %backend.id, error = %BadResponse::Unasked, "bad answer");
                                 Err(Refusal::BadAnswer)
                             }
                         };
                     }
                     Err(Stop::Page(refusal)) => return Err(refusal),
-                    Err(Stop::Call(CallFault::Client)) => {
+                    Err(Stop::UpstreamConn(UpstreamFault::Client)) => {
                         let fault = client.body_fault.take().unwrap_or(Fault::Grammar);
                         client.unread.set(true);
                         return Err(Refusal::Fault(fault));
                     }
-                    Err(Stop::Call(CallFault::Bad(error))) => {
+                    Err(Stop::UpstreamConn(UpstreamFault::Bad(error))) => {
                         tracing::debug!(instance = %backend.id, %error, "bad answer");
                         return Err(Refusal::BadAnswer);
                     }
-                    Err(Stop::Call(CallFault::Broke)) => {
-                        Failure::Broke { reused: call.reused, written: sender.written(), replayable: sender.is_replayable() }
+                    Err(Stop::UpstreamConn(UpstreamFault::Broke)) => {
+                        Failure::Broke { reused: conn.reused, written: writer.written(), replayable: writer.is_replayable() }
                     }
                 }
             }
         };
         record.lease = None;
-        if !retry::again(failure, &parts.method, tries) || !worker.may_retry() {
+        if !retry::should_retry(failure, &parts.method, tries) || !worker.may_retry() {
             return Err(Refusal::Unreachable);
         }
         match failure {
@@ -185,7 +191,7 @@ async fn forward(
             }
             _ => {
                 tries.breaks += 1;
-                sender.rewind();
+                writer.rewind();
             }
         }
         record.retries += 1;
@@ -194,37 +200,43 @@ async fn forward(
 
 enum Stop {
     Page(Refusal),
-    Call(CallFault),
+    UpstreamConn(UpstreamFault),
 }
 
 /// Sends the request and waits for the head of the answer, as long as it may take.
 async fn converse(
-    call: &mut Call,
-    sender: &mut Sender,
+    conn: &mut UpstreamConn,
+    writer: &mut RequestWriter,
     parts: &Parts,
     first_byte: Duration,
     client_body: Duration,
-) -> Result<Answer, Stop> {
-    let mut moves = sender.moves();
+) -> Result<ResponseHead, Stop> {
+    let mut moves = writer.moves();
     let mut timer = pin!(sleep_until(TokioInstant::now() + first_byte));
     poll_fn(|cx| {
-        if let Poll::Ready(result) = call.poll_head(cx, sender, &parts.method) {
-            return Poll::Ready(result.map_err(Stop::Call));
+        if let Poll::Ready(result) = conn.poll_head(cx, writer, &parts.method) {
+            return Poll::Ready(result.map_err(Stop::UpstreamConn));
         }
-        if sender.moves() != moves {
+        if writer.moves() != moves {
             // Time counts from when something last moved.
-            moves = sender.moves();
-            let limit = if sender.waits_for_client() { client_body } else { first_byte };
+            moves = writer.moves();
+            let limit = if writer.waits_for_client() { client_body } else { first_byte };
             timer.as_mut().reset(TokioInstant::now() + limit);
         }
-        timer.as_mut().poll(cx).map(|()| Err(Stop::Page(if sender.waits_for_client() { Refusal::SlowBody } else { Refusal::Late })))
+        timer.as_mut().poll(cx).map(|()| Err(Stop::Page(if writer.waits_for_client() { Refusal::SlowBody } else { Refusal::Late })))
     })
     .await
 }
 
-/// Finds the rule, waits at the gate, picks an instance. The lease is put into the record.
-async fn admit(worker: &Rc<Worker>, client: &Client, accepted: &Accepted, tried: &[u64], record: &mut Record) -> Result<Duration, Refusal> {
-    let host = accepted.authority.name.as_ref().ok_or(Refusal::UnknownHost)?;
+/// Finds the rule, waits for admission, picks an instance. The lease is put into the record.
+async fn admit(
+    worker: &Rc<Worker>,
+    client: &Client,
+    request_head: &RequestHead,
+    tried: &[u64],
+    record: &mut AccessRecord,
+) -> Result<Duration, Refusal> {
+    let host = request_head.authority.name.as_ref().ok_or(Refusal::UnknownHost)?;
     let mut waited: Option<Instant> = None;
     let mut had_turn = false;
     loop {
@@ -233,10 +245,10 @@ async fn admit(worker: &Rc<Worker>, client: &Client, accepted: &Accepted, tried:
             let rule: &Arc<Rule> = table.find(host).ok_or(Refusal::UnknownHost)?;
             record.rule = Some(Arc::clone(rule));
             let pool: Option<&Arc<Pool>> = table.pool(&rule.app);
-            let prospect = pool.map_or(Prospect::None, |pool| pool.prospect);
-            match gate::verdict(rule.state, prospect, &worker.shared.config.times) {
-                Verdict::Refuse(refusal) => return Err(refusal),
-                Verdict::Go if had_turn || !worker.gates.is_waiting(host) => {
+            let availability = pool.map_or(Availability::Missing, |pool| pool.availability);
+            match admission(rule.state, availability, &worker.shared.config.times) {
+                Admission::Refuse(refusal) => return Err(refusal),
+                Admission::Go if had_turn || !worker.hold_queues.is_waiting(host) => {
                     record.lease = pool.and_then(|pool| worker.pick(pool, tried));
                     if let Some(lease) = &record.lease {
                         record.backend = Some(Arc::clone(lease.backend()));
@@ -246,12 +258,12 @@ async fn admit(worker: &Rc<Worker>, client: &Client, accepted: &Accepted, tried:
                     return Err(Refusal::NoInstance);
                 }
                 // Others wait already: behind them.
-                Verdict::Go => (worker.shared.config.times.starting, Refusal::NoInstance),
-                Verdict::Hold(limit, refusal) => (limit, refusal),
+                Admission::Go => (worker.shared.config.times.starting, Refusal::NoInstance),
+                Admission::Hold(limit, refusal) => (limit, refusal),
             }
         };
         let since = *waited.get_or_insert_with(Instant::now);
-        let mut ticket = worker.gates.enter(host, &worker.shared.held, worker.shared.config.max_held).ok_or(Refusal::Full)?;
+        let mut ticket = worker.hold_queues.enter(host, &worker.shared.held, worker.shared.config.max_held).ok_or(Refusal::Full)?;
         // The table may have changed, or the others may have gone, just before the place was taken.
         worker.release();
         let left = limit.saturating_sub(since.elapsed());
@@ -288,7 +300,12 @@ async fn left_early(client: &Client) {
 }
 
 /// An idle connection, or a new one.
-async fn connect(worker: &Worker, backend: &crate::backend::Backend, idempotent: bool, fresh_only: bool) -> Result<(TcpStream, bool), ()> {
+async fn connect(
+    worker: &Worker,
+    backend: &crate::routing::backend::Backend,
+    idempotent: bool,
+    fresh_only: bool,
+) -> Result<(TcpStream, bool), ()> {
     let times = &worker.shared.config.times;
     if !fresh_only && let Some(stream) = worker.checkout(backend, if idempotent { times.idle } else { FRESH }) {
         return Ok((stream, true));

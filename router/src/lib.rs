@@ -5,55 +5,32 @@
 //! serving with the last table it had when even that is gone.
 //!
 //! One thread per core, each with its own listener, connections, measurements and log buffer; shared are only the table (one
-//! pointer, swapped whole) and one counter per instance. hyper serves HTTP/1.1 in front, behind a `guard` that lets through
+//! pointer, swapped whole) and one counter per instance. hyper serves HTTP/1.1 in front, behind a `RequestFilter` that lets through
 //! only requests with one reading; the client side towards instances is our own, in the same task.
 
-mod access;
-mod answer;
-mod arena;
-mod authority;
-mod backend;
-mod balance;
-mod call;
-mod chance;
 mod chunked;
-mod client;
 mod config;
-mod drain;
+mod downstream;
 mod exchange;
-mod follow;
-mod form;
-mod forward;
-mod frames;
-mod front;
-mod gate;
-mod guard;
-mod meter;
-mod neighbour;
+mod hold;
+mod observe;
 mod pages;
-mod record;
-mod relay;
-mod retry;
-mod rotation;
+mod read_buffer;
 mod router;
-mod sender;
-mod snapshot;
-mod strict;
-mod table;
-mod trace;
-mod tunnel;
+mod routing;
+mod upstream;
 mod worker;
 
-pub use backend::{Backend, Load};
 pub use config::{Config, Times};
-pub use drain::DrainState;
-pub use follow::Follower;
-pub use gate::Verdict;
-pub use meter::{CLASSES_MS, Metrics};
+pub use downstream::request_head::Fault;
+pub use hold::admission::Admission;
+pub use observe::log_rotation::LogRotation;
+pub use observe::metrics::{CLASSES_MS, Metrics};
 pub use pages::{ERROR_HEADER, Refusal};
-pub use rotation::Rotation;
 pub use router::{BindError, Handle, Router};
-pub use snapshot::Snapshot;
-pub use strict::Fault;
-pub use table::{Pool, Prospect, Rule, Table, table};
-pub use trace::{Step, trace};
+pub use routing::backend::{Backend, Load};
+pub use routing::drain::DrainState;
+pub use routing::follower::Follower;
+pub use routing::snapshot::Snapshot;
+pub use routing::table::{Availability, Pool, Rule, Table, table};
+pub use routing::trace::{Step, trace};

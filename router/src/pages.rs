@@ -3,13 +3,15 @@
 //! Owns all words of the router towards visitors and the choice of status and code. Must never show anything of the inside:
 //! no addresses but that of the code's page, no instance, no error of ours.
 
+mod content_type;
+
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use model::Code;
 
-use crate::form::Form;
-use crate::strict::Fault;
+use crate::downstream::request_head::Fault;
+pub(crate) use content_type::PageFormat;
 
 /// The header that carries the code. Apps can not set it.
 pub const ERROR_HEADER: &str = "x-slipway-error";
@@ -125,12 +127,12 @@ impl Refusal {
     }
 
     /// The page as a response; `id` lets the owner find the request in the log. What each code means is told behind `errors`.
-    pub fn response(self, form: Form, id: &str, errors: &str) -> Response<Bytes> {
+    pub fn response(self, format: PageFormat, id: &str, errors: &str) -> Response<Bytes> {
         let about = if errors.is_empty() { String::new() } else { format!("{errors}{}", self.code()) };
-        let (kind, body) = match form {
-            Form::Html => ("text/html; charset=utf-8", self.html(id, &about)),
-            Form::Problem => ("application/problem+json", self.problem(id, &about)),
-            Form::Text => ("text/plain; charset=utf-8", self.text(id, &about)),
+        let (kind, body) = match format {
+            PageFormat::Html => ("text/html; charset=utf-8", self.html(id, &about)),
+            PageFormat::Problem => ("application/problem+json", self.problem(id, &about)),
+            PageFormat::Text => ("text/plain; charset=utf-8", self.text(id, &about)),
         };
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = self.status();
@@ -186,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_page_says_what_and_which_and_closes_what_can_not_go_on() {
-        let response = |refusal: Refusal| refusal.response(Form::Html, "abc", "http://paas.localhost/errors/");
+        let response = |refusal: Refusal| refusal.response(PageFormat::Html, "abc", "http://paas.localhost/errors/");
         let page = response(Refusal::UnknownHost);
         assert_eq!((page.status().as_u16(), page.headers()[ERROR_HEADER].as_bytes()), (404, &b"SW-H404"[..]));
         let text = String::from_utf8_lossy(page.body()).into_owned();
@@ -215,8 +217,8 @@ mod tests {
 
     #[test]
     fn each_form_has_the_code_and_where_it_is_explained() {
-        let body = |form, errors| String::from_utf8_lossy(Refusal::NoInstance.response(form, "abc", errors).body()).into_owned();
-        let problem: serde_json::Value = serde_json::from_str(&body(Form::Problem, "http://paas.localhost/errors/")).expect("JSON");
+        let body = |format, errors| String::from_utf8_lossy(Refusal::NoInstance.response(format, "abc", errors).body()).into_owned();
+        let problem: serde_json::Value = serde_json::from_str(&body(PageFormat::Problem, "http://paas.localhost/errors/")).expect("JSON");
         assert_eq!(
             problem,
             serde_json::json!({
@@ -228,9 +230,9 @@ mod tests {
                 "request": "abc",
             })
         );
-        assert!(body(Form::Problem, "").contains("about:blank"));
+        assert!(body(PageFormat::Problem, "").contains("about:blank"));
         assert_eq!(
-            body(Form::Text, "http://paas.localhost/errors/"),
+            body(PageFormat::Text, "http://paas.localhost/errors/"),
             "503 App starting [SW-H503]\nThis app has no instance that is ready. It may be starting; please try again in a few seconds.\n\
              request abc\nhttp://paas.localhost/errors/SW-H503\n"
         );

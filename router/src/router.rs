@@ -14,14 +14,14 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::Sink;
-use crate::client::Client;
 use crate::config::Config;
-use crate::drain::{DrainState, Drains};
-use crate::front;
-use crate::meter::{Meter, Metrics};
-use crate::table::Table;
-use crate::trace::{Step, trace};
+use crate::downstream::client::Client;
+use crate::downstream::connection;
+use crate::observe::access_log::LogSink;
+use crate::observe::metrics::{Metrics, WorkerMetrics};
+use crate::routing::drain::{DrainState, Drains};
+use crate::routing::table::Table;
+use crate::routing::trace::{Step, trace};
 use crate::worker::{Shared, Worker};
 
 /// Connections that wait in the kernel per listener.
@@ -98,10 +98,10 @@ impl Handle {
 
     /// What was counted since the start, over all workers.
     pub fn metrics(&self) -> Metrics {
-        let mut metrics = Metrics::of(&self.shared.meters);
+        let mut metrics = Metrics::of(&self.shared.worker_metrics);
         metrics.connections = self.shared.connections.load(Ordering::Relaxed);
         metrics.held = self.shared.held.total();
-        metrics.dropped_lines = self.shared.sink.as_ref().map_or(0, Sink::dropped);
+        metrics.dropped_lines = self.shared.sink.as_ref().map_or(0, LogSink::dropped);
         metrics
     }
 
@@ -133,7 +133,7 @@ impl Router {
             addresses.push(address);
         }
         let (sink, writer) = match log {
-            Some(log) => Sink::start(log).map(|(sink, writer)| (Some(sink), Some(writer))).map_err(BindError::Thread)?,
+            Some(log) => LogSink::start(log).map(|(sink, writer)| (Some(sink), Some(writer))).map_err(BindError::Thread)?,
             None => (None, None),
         };
         let shared = Shared {
@@ -142,7 +142,7 @@ impl Router {
             drains: Drains::new(workers),
             held: Default::default(),
             sink,
-            meters: (0..workers).map(|_| Meter::default()).collect(),
+            worker_metrics: (0..workers).map(|_| WorkerMetrics::default()).collect(),
             connections: AtomicU64::new(0),
         };
         let handle = Handle { shared: Arc::new(shared), changed: Arc::new(watch::Sender::new(0)) };
@@ -273,13 +273,13 @@ async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener, closing: 
                 // Small answers must not wait for acknowledgements; a socket that refuses the option works, only slower.
                 let _ = stream.set_nodelay(true);
                 let Ok(local) = stream.local_addr() else { continue };
-                // On a socket for both families, IPv4 peers come in IPv6 clothes.
+                // A dual-stack socket shows IPv4 peers as IPv4-mapped IPv6 addresses.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 let client = Rc::new(Client::new(stream, peer, local, Instant::now()));
                 let counted = Counted::new(&worker);
                 let (worker, closing) = (Rc::clone(&worker), closing.clone());
                 tokio::task::spawn_local(async move {
-                    front::serve(worker, client, closing).await;
+                    connection::serve(worker, client, closing).await;
                     drop(counted);
                 });
             }

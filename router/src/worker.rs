@@ -1,4 +1,4 @@
-//! `Worker`: the state of one router thread: its view of the table, its neighbours, its queues, its log buffer.
+//! `Worker`: the state of one router thread: its view of the table, its upstreams, its queues, its log buffer.
 //!
 //! Owns everything that a request touches without a lock. Must never be shared between threads, and no borrow of its cells
 //! may live across an await.
@@ -16,19 +16,19 @@ use bytes::{Bytes, BytesMut};
 use model::Hostname;
 use tokio::net::TcpStream;
 
-use crate::access::{Buffer, Sink};
-use crate::arena::Arena;
-use crate::backend::{Backend, Lease};
-use crate::balance::{self, Candidate, Chance};
-use crate::chance::Xorshift;
 use crate::config::Config;
-use crate::drain::Drains;
-use crate::gate::{self, Gates, Held, Verdict};
-use crate::meter::Meter;
-use crate::neighbour::Neighbour;
-use crate::record::RequestId;
-use crate::retry::Budget;
-use crate::table::{Pool, Table};
+use crate::hold::admission::{self, Admission, admission};
+use crate::hold::hold_queue::{HeldCounts, HoldQueues};
+use crate::observe::access_log::{LogBuffer, LogSink};
+use crate::observe::metrics::WorkerMetrics;
+use crate::observe::request_id::RequestId;
+use crate::read_buffer::ReadBuffer;
+use crate::routing::backend::{Backend, Lease};
+use crate::routing::drain::Drains;
+use crate::routing::table::{Pool, Table};
+use crate::upstream::load_balancer::{self, Candidate};
+use crate::upstream::retry::Budget;
+use crate::upstream::upstream_state::UpstreamState;
 
 /// What all workers of a router share.
 #[derive(Debug)]
@@ -36,10 +36,10 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) table: ArcSwap<Table>,
     pub(crate) drains: Drains,
-    pub(crate) held: Held,
-    pub(crate) sink: Option<Sink>,
+    pub(crate) held: HeldCounts,
+    pub(crate) sink: Option<LogSink>,
     /// One per worker.
-    pub(crate) meters: Vec<Meter>,
+    pub(crate) worker_metrics: Vec<WorkerMetrics>,
     /// Client connections that are open, over all workers.
     pub(crate) connections: AtomicU64,
 }
@@ -63,19 +63,19 @@ impl Hasher for KeyHasher {
 }
 
 /// By the key of the backend.
-type Neighbours = HashMap<u64, (Arc<Backend>, Neighbour), BuildHasherDefault<KeyHasher>>;
+type UpstreamStates = HashMap<u64, (Arc<Backend>, UpstreamState), BuildHasherDefault<KeyHasher>>;
 
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     number: usize,
-    pub(crate) arena: Arena,
-    pub(crate) gates: Gates,
+    pub(crate) read_buffer: ReadBuffer,
+    pub(crate) hold_queues: HoldQueues,
     pub(crate) connections: Cell<usize>,
-    neighbours: RefCell<Neighbours>,
-    chance: RefCell<Xorshift>,
+    upstreams: RefCell<UpstreamStates>,
+    random: RefCell<fastrand::Rng>,
     budget: RefCell<Budget>,
-    buffer: RefCell<Buffer>,
+    buffer: RefCell<LogBuffer>,
     heads: RefCell<Vec<u8>>,
     head_arena: RefCell<BytesMut>,
     started: Instant,
@@ -83,15 +83,15 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, number: usize) -> Rc<Self> {
-        let buffer = RefCell::new(Buffer::new(shared.sink.clone()));
+        let buffer = RefCell::new(LogBuffer::new(shared.sink.clone()));
         Rc::new(Self {
             shared,
             number,
-            arena: Arena::default(),
-            gates: Gates::default(),
+            read_buffer: ReadBuffer::default(),
+            hold_queues: HoldQueues::default(),
             connections: Cell::new(0),
-            neighbours: RefCell::default(),
-            chance: RefCell::new(Xorshift::from_system()),
+            upstreams: RefCell::default(),
+            random: RefCell::new(fastrand::Rng::new()),
             budget: RefCell::default(),
             buffer,
             heads: RefCell::default(),
@@ -106,22 +106,22 @@ impl Worker {
     }
 
     pub(crate) fn request_id(&self) -> RequestId {
-        let mut chance = self.chance.borrow_mut();
-        RequestId::new(chance.next(), chance.next())
+        let mut random = self.random.borrow_mut();
+        RequestId::new(random.u128(..))
     }
 
     /// A number from 0 to 1.
-    pub(crate) fn unit(&self) -> f64 {
-        self.chance.borrow_mut().unit()
+    pub(crate) fn fraction(&self) -> f64 {
+        self.random.borrow_mut().f64()
     }
 
     /// Picks a backend and counts the request in, in one step.
     pub(crate) fn pick(&self, pool: &Pool, tried: &[u64]) -> Option<Lease> {
         let (now, clock) = (Instant::now(), SystemTime::now());
-        let neighbours = self.neighbours.borrow();
+        let upstreams = self.upstreams.borrow();
         let look = |at: usize| {
             let backend: &Backend = &pool.backends[at];
-            let known = neighbours.get(&backend.key).map(|(_, known)| known);
+            let known = upstreams.get(&backend.key).map(|(_, known)| known);
             Candidate {
                 in_flight: backend.load().requests(),
                 latency_ms: known.and_then(|known| known.latency.at(now)),
@@ -130,22 +130,22 @@ impl Worker {
                 tried: tried.contains(&backend.key),
             }
         };
-        let at = balance::pick(pool.backends.len(), look, &mut *self.chance.borrow_mut())?;
+        let at = load_balancer::pick(pool.backends.len(), look, &mut *self.random.borrow_mut())?;
         Some(pool.backends[at].lease())
     }
 
     /// Notes something of a backend, unless it has left in the meantime.
-    fn note(&self, backend: &Arc<Backend>, what: impl FnOnce(&mut Neighbour)) {
+    fn note(&self, backend: &Arc<Backend>, what: impl FnOnce(&mut UpstreamState)) {
         if !backend.is_gone() {
-            let mut neighbours = self.neighbours.borrow_mut();
-            what(&mut neighbours.entry(backend.key).or_insert_with(|| (Arc::clone(backend), Neighbour::default())).1);
+            let mut upstreams = self.upstreams.borrow_mut();
+            what(&mut upstreams.entry(backend.key).or_insert_with(|| (Arc::clone(backend), UpstreamState::default())).1);
         }
     }
 
     /// An idle connection to the backend that was used within `max_idle`.
     pub(crate) fn checkout(&self, backend: &Backend, max_idle: Duration) -> Option<TcpStream> {
         let max_idle = max_idle.min(self.shared.config.times.idle);
-        self.neighbours.borrow_mut().get_mut(&backend.key)?.1.checkout(Instant::now(), max_idle)
+        self.upstreams.borrow_mut().get_mut(&backend.key)?.1.checkout(Instant::now(), max_idle)
     }
 
     /// Keeps a connection for the next request.
@@ -188,8 +188,8 @@ impl Worker {
     }
 
     /// Where this worker counts.
-    pub(crate) fn meter(&self) -> &Meter {
-        &self.shared.meters[self.number]
+    pub(crate) fn metrics(&self) -> &WorkerMetrics {
+        &self.shared.worker_metrics[self.number]
     }
 
     /// Adds an access line.
@@ -199,7 +199,7 @@ impl Worker {
 
     /// A request has ended: someone who is held may have room now.
     pub(crate) fn request_ended(&self) {
-        if !self.gates.is_empty() {
+        if !self.hold_queues.is_empty() {
             self.release();
         }
     }
@@ -207,24 +207,24 @@ impl Worker {
     /// Lets go whom the table lets go.
     pub(crate) fn release(&self) {
         let table = self.table();
-        self.gates.release(|host| self.may_go(&table, host));
+        self.hold_queues.release(|host| self.may_go(&table, host));
     }
 
     fn may_go(&self, table: &Table, host: &Hostname) -> usize {
         let Some(rule) = table.find(host) else { return usize::MAX };
         let pool = table.pool(&rule.app);
-        let prospect = pool.map_or(crate::table::Prospect::None, |pool| pool.prospect);
-        match gate::verdict(rule.state, prospect, &self.shared.config.times) {
-            Verdict::Go => pool.map_or(0, |pool| gate::room(pool)),
-            Verdict::Hold(..) => 0,
-            Verdict::Refuse(_) => usize::MAX,
+        let availability = pool.map_or(crate::routing::table::Availability::Missing, |pool| pool.availability);
+        match admission(rule.state, availability, &self.shared.config.times) {
+            Admission::Go => pool.map_or(0, |pool| admission::room(pool)),
+            Admission::Hold(..) => 0,
+            Admission::Refuse(_) => usize::MAX,
         }
     }
 
     /// The table has changed: forgets who left, and their idle connections with them; lets go whom it can.
     pub(crate) fn table_changed(&self) -> u64 {
         let generation = self.table().generation();
-        self.neighbours.borrow_mut().retain(|_, (backend, _)| !backend.is_gone());
+        self.upstreams.borrow_mut().retain(|_, (backend, _)| !backend.is_gone());
         self.release();
         generation
     }
@@ -234,6 +234,6 @@ impl Worker {
         self.buffer.borrow_mut().flush();
         self.request_ended();
         let (now, max_idle) = (Instant::now(), self.shared.config.times.idle);
-        self.neighbours.borrow_mut().values_mut().for_each(|(_, one)| one.sweep(now, max_idle));
+        self.upstreams.borrow_mut().values_mut().for_each(|(_, one)| one.sweep(now, max_idle));
     }
 }

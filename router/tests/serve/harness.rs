@@ -92,13 +92,13 @@ impl Running {
     }
 
     /// Sends one request on its own connection and reads the whole answer.
-    pub fn ask(&self, request: &str) -> Answer {
+    pub fn ask(&self, request: &str) -> ResponseHead {
         let mut client = self.connect();
         client.send(request);
         client.answer("GET")
     }
 
-    pub fn get(&self, path: &str) -> Answer {
+    pub fn get(&self, path: &str) -> ResponseHead {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n"))
     }
 
@@ -136,13 +136,13 @@ pub struct Client {
 
 /// What came back.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct ResponseHead {
     pub status: u16,
     pub head: String,
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl ResponseHead {
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self
             .head
@@ -194,12 +194,12 @@ impl Client {
     }
 
     /// Reads one answer to a request of this method.
-    pub fn answer(&mut self, method: &str) -> Answer {
+    pub fn answer(&mut self, method: &str) -> ResponseHead {
         let (mut status, mut head) = self.head();
         while status == 100 {
             (status, head) = self.head();
         }
-        let mut answer = Answer { status, head, body: Vec::new() };
+        let mut answer = ResponseHead { status, head, body: Vec::new() };
         if method == "HEAD" || matches!(status, 101 | 204 | 304) {
             return answer;
         }

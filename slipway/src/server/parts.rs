@@ -129,7 +129,7 @@ pub fn router(config: &Config) -> Result<router::Router> {
     };
     let path = config.data("access.log");
     let kept = &config.retention;
-    let log = router::Rotation::open(&path, kept.access_log_mb.max(1) * 1_000_000, kept.access_log_files)
+    let log = router::LogRotation::open(&path, kept.access_log_mb.max(1) * 1_000_000, kept.access_log_files)
         .with_context(|| format!("could not open {}", path.display()))?;
     router::Router::bind(settings, Some(Box::new(log))).with_context(|| format!("could not listen on {} for apps", config.router.listen))
 }
