@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
-use model::{AppEnv, HostName, InstanceId, ProcessName, ReleaseNumber, Resources, Time};
+use model::{AppEnv, HostName, InstanceId, ProcessName, ReleaseNumber, Resources, Time, error_chain};
 use store::live::{Area, Live, LiveError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -69,7 +69,7 @@ impl Scheduler {
                 // The other writer's change has rung the watch, so that this look is followed by another one at once.
                 Err(SchedulerError::Conflict) => self.config.interval,
                 Err(failure) => {
-                    error!(error = %chain(&failure), "could not plan");
+                    error!(error = %error_chain(&failure), "could not plan");
                     self.config.interval
                 }
             };
@@ -131,7 +131,7 @@ impl Scheduler {
                 Ok(None) => {}
                 // One app's damaged document must not hold up the others; the app itself is shown as blocked.
                 Err(failure @ LiveError::Damaged { .. }) => {
-                    error!(app = %app.app_ref(), env = %app.env, %release, error = %chain(&failure), "skipped a spec");
+                    error!(app = %app.app_ref(), env = %app.env, %release, error = %error_chain(&failure), "skipped a spec");
                 }
                 Err(other) => return Err(other),
             }
@@ -176,15 +176,4 @@ fn log(plan: &Plan) {
             info!(%app, %env, %release, instance = %assignment.instance, %host, "{verb} {}", assignment.label());
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }

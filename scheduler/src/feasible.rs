@@ -34,7 +34,7 @@ pub enum Refusal {
 
 /// A host that is there, with what its assignments leave free.
 #[derive(Debug)]
-pub(crate) struct Room<'a> {
+pub(crate) struct HostCapacity<'a> {
     pub(crate) host: &'a Host,
     slots: u32,
     memory_mb: u64,
@@ -46,13 +46,13 @@ pub(crate) struct Room<'a> {
     processes: BTreeMap<(&'a AppEnv, &'a ProcessName), u32>,
 }
 
-impl<'a> Room<'a> {
+impl<'a> HostCapacity<'a> {
     pub(crate) fn new(host: &'a Host, policy: &Policy) -> Self {
         let cpu_total = u64::from(host.capacity.cpu_millis) * u64::from(policy.cpu_percent) / 100;
         Self { host, slots: 0, memory_mb: 0, cpu_millis: 0, cpu_total, apps: BTreeMap::new(), processes: BTreeMap::new() }
     }
 
-    /// Takes room. `stays` is false for one that is draining: it needs its room, but is no reason to go elsewhere.
+    /// Reserves capacity. `stays` is false for an instance that is draining: it uses resources, but is no reason to place others elsewhere.
     pub(crate) fn take(&mut self, app: &'a AppEnv, process: &'a ProcessName, resources: &Resources, stays: bool) {
         self.slots += 1;
         self.memory_mb += u64::from(resources.memory_mb);

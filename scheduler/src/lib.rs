@@ -16,8 +16,8 @@
 mod blocked;
 mod config;
 mod driver;
+mod evaluate;
 mod feasible;
-mod judge;
 mod plan;
 mod reconcile;
 mod rollout;

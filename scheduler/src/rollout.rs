@@ -1,6 +1,6 @@
 //! One process type of one app: which of its instances stay, which end, which numbers are missing.
 //!
-//! Knows nothing of room. An instance that serves ends only when another one of its number is healthy, or when its number is
+//! Knows nothing of the capacity of hosts. An instance that serves ends only when another one of its number is healthy, or when its number is
 //! no longer wanted. Per number there is at most one instance of the target and at most one that it replaces.
 //!
 //! ```text
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use model::{Assignment, HostName, InstanceState, Intent, ReleaseNumber};
 
-use crate::snapshot::Site;
+use crate::snapshot::HostPresence;
 
 /// An assigned instance of the process type.
 #[derive(Debug, Clone, Copy)]
@@ -22,12 +22,12 @@ pub(crate) struct Member<'a> {
     pub(crate) assignment: &'a Assignment,
     /// As reported; none when nothing is.
     pub(crate) state: Option<InstanceState>,
-    pub(crate) site: Site,
+    pub(crate) presence: HostPresence,
 }
 
 /// What should become of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Disposition {
     Keep,
     Drain,
     Remove,
@@ -51,11 +51,11 @@ pub(crate) struct Missing {
     pub(crate) replaces: Option<usize>,
 }
 
-/// The decision.
+/// What one process type does next.
 #[derive(Debug)]
-pub(crate) struct Rollout {
+pub(crate) struct RolloutStep {
     /// One per member.
-    pub(crate) verdicts: Vec<Verdict>,
+    pub(crate) dispositions: Vec<Disposition>,
     /// What may be placed now, most urgent first.
     pub(crate) missing: Vec<Missing>,
     /// Whether every number of the target is healthy.
@@ -73,7 +73,7 @@ impl Target {
 
 impl Member<'_> {
     pub(crate) fn healthy(&self) -> bool {
-        self.state == Some(InstanceState::Healthy) && self.site != Site::Gone
+        self.state == Some(InstanceState::Healthy) && self.presence != HostPresence::Gone
     }
 
     /// Whether it may be serving: it is healthy, or nothing is known.
@@ -82,28 +82,28 @@ impl Member<'_> {
     }
 
     /// What is settled whatever the target: what ended is removed, what drains goes on draining.
-    pub(crate) fn settled(&self) -> Option<Verdict> {
+    pub(crate) fn settled(&self) -> Option<Disposition> {
         match (self.state, self.assignment.intent) {
-            (Some(InstanceState::Stopped), _) => Some(Verdict::Remove),
-            (_, Intent::Drain) if self.site == Site::Gone => Some(Verdict::Remove),
-            (_, Intent::Drain) => Some(Verdict::Keep),
+            (Some(InstanceState::Stopped), _) => Some(Disposition::Remove),
+            (_, Intent::Drain) if self.presence == HostPresence::Gone => Some(Disposition::Remove),
+            (_, Intent::Drain) => Some(Disposition::Keep),
             (_, Intent::Run) => None,
         }
     }
 
     /// How it ends: by draining; on a host that is away there is nobody to do so.
-    pub(crate) fn end(&self) -> Verdict {
-        if self.site == Site::Gone { Verdict::Remove } else { Verdict::Drain }
+    pub(crate) fn end(&self) -> Disposition {
+        if self.presence == HostPresence::Gone { Disposition::Remove } else { Disposition::Drain }
     }
 
     /// Whether it is of the target and on a host where it can stay.
     fn is_new(&self, target: &Target) -> bool {
-        self.site == Site::Here && target.is_met_by(self.assignment)
+        self.presence == HostPresence::Present && target.is_met_by(self.assignment)
     }
 
     /// How much there is to lose with it; less is more.
     fn rank(&self) -> u8 {
-        if self.site == Site::Gone {
+        if self.presence == HostPresence::Gone {
             return 10;
         }
         match self.state {
@@ -128,8 +128,8 @@ impl Member<'_> {
 }
 
 /// Decides over one process type.
-pub(crate) fn roll(members: &[Member<'_>], target: &Target) -> Rollout {
-    let mut verdicts: Vec<Verdict> = members.iter().map(|member| member.settled().unwrap_or(Verdict::Keep)).collect();
+pub(crate) fn rollout_step(members: &[Member<'_>], target: &Target) -> RolloutStep {
+    let mut dispositions: Vec<Disposition> = members.iter().map(|member| member.settled().unwrap_or(Disposition::Keep)).collect();
     let running: Vec<usize> = (0..members.len()).filter(|i| members[*i].settled().is_none()).collect();
     let mut missing = Vec::new();
     let mut up = true;
@@ -140,13 +140,13 @@ pub(crate) fn roll(members: &[Member<'_>], target: &Target) -> Rollout {
         let (mut new, mut old): (Vec<usize>, Vec<usize>) = of_number.partition(|i| members[*i].is_new(target));
         best_first(members, &mut new);
         best_first(members, &mut old);
-        end_all(members, &mut verdicts, new.iter().skip(1));
+        end_all(members, &mut dispositions, new.iter().skip(1));
         let healthy = new.first().is_some_and(|i| members[*i].healthy());
-        end_all(members, &mut verdicts, old.iter().skip(usize::from(!healthy)));
+        end_all(members, &mut dispositions, old.iter().skip(usize::from(!healthy)));
         up &= healthy;
         match (new.first(), old.first()) {
             (None, replaces) => missing.push(Missing { ordinal, replaces: replaces.copied() }),
-            (Some(new), Some(old)) => moving |= members[*new].coming() && members[*old].site != Site::Gone,
+            (Some(new), Some(old)) => moving |= members[*new].coming() && members[*old].presence != HostPresence::Gone,
             (Some(_), None) => {}
         }
     }
@@ -156,21 +156,21 @@ pub(crate) fn roll(members: &[Member<'_>], target: &Target) -> Rollout {
     let serves = running.iter().any(|i| !is_above(&members[*i], target) && members[*i].healthy());
     // The last one that serves stays until one of those that are wanted does.
     let last = target.count > 0 && !serves && above.first().is_some_and(|i| members[*i].healthy());
-    end_all(members, &mut verdicts, above.iter().skip(usize::from(last)));
+    end_all(members, &mut dispositions, above.iter().skip(usize::from(last)));
 
-    permit(members, &verdicts, target, &mut missing);
-    Rollout { verdicts, missing, up, moving }
+    permit(members, &dispositions, target, &mut missing);
+    RolloutStep { dispositions, missing, up, moving }
 }
 
 /// Leaves of the missing those that may be placed now: first what runs nowhere, then what replaces, as far as the overlap allows.
-fn permit(members: &[Member<'_>], verdicts: &[Verdict], target: &Target, missing: &mut Vec<Missing>) {
+fn permit(members: &[Member<'_>], dispositions: &[Disposition], target: &Target, missing: &mut Vec<Missing>) {
     let mut kept: Vec<&Member<'_>> = Vec::new();
     let mut ending: BTreeSet<u32> = BTreeSet::new();
-    for (member, verdict) in members.iter().zip(verdicts).filter(|(member, _)| member.site != Site::Gone) {
-        match (member.assignment.intent, verdict) {
-            (_, Verdict::Remove) => {}
-            (Intent::Run, Verdict::Keep) => kept.push(member),
-            (Intent::Drain, _) | (_, Verdict::Drain) => {
+    for (member, disposition) in members.iter().zip(dispositions).filter(|(member, _)| member.presence != HostPresence::Gone) {
+        match (member.assignment.intent, disposition) {
+            (_, Disposition::Remove) => {}
+            (Intent::Run, Disposition::Keep) => kept.push(member),
+            (Intent::Drain, _) | (_, Disposition::Drain) => {
                 ending.insert(member.assignment.ordinal);
             }
         }
@@ -199,8 +199,8 @@ fn best_first(members: &[Member<'_>], indexes: &mut [usize]) {
     });
 }
 
-fn end_all<'a>(members: &[Member<'_>], verdicts: &mut [Verdict], indexes: impl Iterator<Item = &'a usize>) {
+fn end_all<'a>(members: &[Member<'_>], dispositions: &mut [Disposition], indexes: impl Iterator<Item = &'a usize>) {
     for i in indexes {
-        verdicts[*i] = members[*i].end();
+        dispositions[*i] = members[*i].end();
     }
 }

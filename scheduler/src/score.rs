@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model::{AppEnv, HostName, ProcessName, Resources, ZoneName};
 
-use crate::feasible::Room;
+use crate::feasible::HostCapacity;
 
 /// How well a host suits an instance; less is better.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,21 +23,22 @@ pub(crate) struct Score<'a> {
 
 impl<'a> Score<'a> {
     pub(crate) fn of(
-        room: &Room<'a>,
+        capacity: &HostCapacity<'a>,
         zones: &BTreeMap<&'a ZoneName, u32>,
         app: &'a AppEnv,
         process: &'a ProcessName,
         wants: &Resources,
     ) -> Self {
         Self {
-            same_process_in_zone: zones.get(&room.host.zone).copied().unwrap_or(0),
-            same_process_on_host: room.of_process(app, process),
-            same_app_on_host: room.of_app(app),
-            memory_permille: room.memory_permille(wants),
-            host: room.name(),
+            same_process_in_zone: zones.get(&capacity.host.zone).copied().unwrap_or(0),
+            same_process_on_host: capacity.of_process(app, process),
+            same_app_on_host: capacity.of_app(app),
+            memory_permille: capacity.memory_permille(wants),
+            host: capacity.name(),
         }
     }
-    /// Whose score it is.
+
+    /// The host that was scored.
     pub(crate) fn host(&self) -> &'a HostName {
         self.host
     }

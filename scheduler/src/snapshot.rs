@@ -33,9 +33,9 @@ pub struct Snapshot {
 
 /// How far a host can be counted on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Site {
+pub(crate) enum HostPresence {
     /// Its instances stay: it is there, or away for so short a time that it is expected back.
-    Here,
+    Present,
     /// Its instances should leave: an operator took it out.
     Leaving,
     /// It is away.
@@ -44,12 +44,12 @@ pub(crate) enum Site {
 
 impl Snapshot {
     /// How far a host can be counted on.
-    pub(crate) fn site(&self, host: &HostName, now: Time) -> Site {
+    pub(crate) fn presence(&self, host: &HostName, now: Time) -> HostPresence {
         match self.hosts.get(host) {
-            Some(host) if host.state == HostState::Maintenance => Site::Leaving,
-            Some(_) => Site::Here,
-            None if self.settles_at(host).is_some_and(|at| now < at) => Site::Here,
-            None => Site::Gone,
+            Some(host) if host.state == HostState::Maintenance => HostPresence::Leaving,
+            Some(_) => HostPresence::Present,
+            None if self.settles_at(host).is_some_and(|at| now < at) => HostPresence::Present,
+            None => HostPresence::Gone,
         }
     }
 

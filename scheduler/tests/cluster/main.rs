@@ -1,6 +1,6 @@
 //! The planner and its loop, proven on clusters in memory.
 
 mod driver;
-mod lives;
 mod plans;
+mod simulation;
 mod world;

@@ -1,8 +1,8 @@
-//! Single situations, each as a newcomer would ask about it, and any snapshot at all under the laws.
+//! Single situations, each as a newcomer would ask about it, and any snapshot at all under the invariants.
 
 use std::time::Duration;
 
-use crate::world::{World, app, host, host_name, laws};
+use crate::world::{World, app, host, host_name, invariants};
 use chrono::TimeDelta;
 use model::{HostState, InstanceState, Intent, ReleaseNumber};
 use proptest::prelude::*;
@@ -259,16 +259,16 @@ proptest! {
     #[test]
     fn any_snapshot_at_all_keeps_the_laws(seed in any::<u64>()) {
         let mut world = World::new(seed);
-        let overlap_percent = *world.chance.pick(&[1, 30, 100, 200]);
+        let overlap_percent = *world.random.pick(&[1, 30, 100, 200]);
         world.seen.policy = Policy { overlap_percent, cpu_percent: 200, settle: Duration::from_secs(3) };
-        for number in 0..world.chance.below(5) {
-            let (slots, memory_mb) = (world.chance.below(12) as u32, 256 * world.chance.below(20) as u32);
-            let zone = *world.chance.pick(&["za", "zb"]);
+        for number in 0..world.random.below(5) {
+            let (slots, memory_mb) = (world.random.below(12) as u32, 256 * world.random.below(20) as u32);
+            let zone = *world.random.pick(&["za", "zb"]);
             world.add(host(&format!("host-{number}"), zone, slots, memory_mb, 4_000));
         }
         world.scramble();
         let snapshot = world.snapshot();
         let plan = world.plan(&snapshot);
-        laws::check(&snapshot, &plan, world.now);
+        invariants::check(&snapshot, &plan, world.now);
     }
 }

@@ -1,6 +1,6 @@
 //! A cluster in memory: hosts, supervisors, reports that come late. Owns the truth and what the planner may see of it.
 
-pub mod laws;
+pub mod invariants;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +12,11 @@ use model::{
 use scheduler::{Plan, Snapshot};
 use store::live::Fenced;
 
-/// A small seeded source of chance (splitmix64).
+/// A small seeded source of random (splitmix64).
 #[derive(Debug, Clone)]
-pub struct Chance(pub u64);
+pub struct Random(pub u64);
 
-impl Chance {
+impl Random {
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -123,7 +123,7 @@ pub struct Machine {
 #[derive(Debug, Clone)]
 pub struct World {
     pub now: Time,
-    pub chance: Chance,
+    pub random: Random,
     pub seen: Snapshot,
     pub machines: BTreeMap<HostName, Machine>,
     pub docs: BTreeMap<HostName, Fenced>,
@@ -140,7 +140,7 @@ impl World {
     pub fn new(seed: u64) -> Self {
         Self {
             now: start_of_time(),
-            chance: Chance(seed),
+            random: Random(seed),
             seen: Snapshot::default(),
             machines: BTreeMap::new(),
             docs: BTreeMap::new(),
@@ -239,7 +239,7 @@ impl World {
     /// One second of every supervisor: `slow` is the share of steps that do not happen yet, `faults` of those that go wrong.
     pub fn step(&mut self, slow: u64, faults: u64) {
         self.now += TimeDelta::seconds(1);
-        let Self { machines, docs, chance, bad, now, .. } = self;
+        let Self { machines, docs, random, bad, now, .. } = self;
         for machine in machines.values_mut().filter(|machine| machine.up) {
             let told: BTreeMap<_, _> = docs
                 .get(&machine.host.name)
@@ -249,16 +249,16 @@ impl World {
                 .collect();
             machine.containers.retain(|instance, _| told.contains_key(instance));
             for (instance, assignment) in told {
-                if chance.percent(slow) {
+                if random.percent(slow) {
                     continue;
                 }
-                let crashes = bad.contains(&(assignment.app.clone(), assignment.release)) || chance.percent(faults);
+                let crashes = bad.contains(&(assignment.app.clone(), assignment.release)) || random.percent(faults);
                 let before = machine.containers.get(&instance).map(|(_, state)| *state);
-                machine.containers.insert(instance, (assignment.clone(), next(before, assignment.intent, crashes, chance)));
+                machine.containers.insert(instance, (assignment.clone(), next(before, assignment.intent, crashes, random)));
             }
             for (instance, (assignment, state)) in &machine.containers {
                 let same = machine.reports.get(instance).is_some_and(|report| report.state == *state);
-                if !same && !chance.percent(slow) {
+                if !same && !random.percent(slow) {
                     machine.reports.insert(instance.clone(), status(&machine.host, assignment, *state, *now));
                 }
             }
@@ -272,33 +272,33 @@ impl World {
         let apps = [app("blog"), app("shop"), app("lost")];
         for app in &apps[..2] {
             for release in 1..4 {
-                let memory = *self.chance.pick(&[128, 256, 700]);
-                let both = self.chance.percent(70);
+                let memory = *self.random.pick(&[128, 256, 700]);
+                let both = self.random.percent(70);
                 self.release(app, release, if both { &[("web", 256), ("worker", 128)][..] } else { &[("web", 512)][..] });
-                if self.chance.percent(20) {
+                if self.random.percent(20) {
                     self.release(app, release, &[("web", memory)]);
                 }
             }
-            let (release, epoch) = (1 + self.chance.below(3) as u32, self.chance.below(2) as u32);
-            let (web, worker) = (self.chance.below(4) as u32, self.chance.below(3) as u32);
+            let (release, epoch) = (1 + self.random.below(3) as u32, self.random.below(2) as u32);
+            let (web, worker) = (self.random.below(4) as u32, self.random.below(3) as u32);
             self.want(app, release, epoch, &[("web", web), ("worker", worker)]);
         }
         let names: Vec<_> = self.machines.keys().cloned().chain([host_name("forgotten")]).collect();
-        for number in 0..self.chance.below(25) {
-            let type_name = *self.chance.pick(&["web", "web", "worker", "clock"]);
+        for number in 0..self.random.below(25) {
+            let type_name = *self.random.pick(&["web", "web", "worker", "clock"]);
             let assignment = Assignment {
                 instance: id(1_000_000 + number),
-                app: self.chance.pick(&apps).clone(),
+                app: self.random.pick(&apps).clone(),
                 process: process(type_name),
-                ordinal: 1 + self.chance.below(4) as u32,
-                release: ReleaseNumber(1 + self.chance.below(3) as u32),
-                epoch: self.chance.below(2) as u32,
-                intent: if self.chance.percent(25) { Intent::Drain } else { Intent::Run },
+                ordinal: 1 + self.random.below(4) as u32,
+                release: ReleaseNumber(1 + self.random.below(3) as u32),
+                epoch: self.random.below(2) as u32,
+                intent: if self.random.percent(25) { Intent::Drain } else { Intent::Run },
             };
-            let name = self.chance.pick(&names).clone();
-            let state = *self.chance.pick(&STATES);
+            let name = self.random.pick(&names).clone();
+            let state = *self.random.pick(&STATES);
             if let Some(machine) = self.machines.get_mut(&name)
-                && self.chance.percent(85)
+                && self.random.percent(85)
             {
                 machine.reports.insert(assignment.instance.clone(), status(&machine.host, &assignment, state, self.now));
             }
@@ -307,12 +307,12 @@ impl World {
             doc.assignments.assignments.push(assignment);
         }
         for machine in self.machines.values_mut() {
-            machine.up = !self.chance.percent(20);
-            machine.host.state = *self.chance.pick(&[HostState::Ok, HostState::Ok, HostState::Full, HostState::Maintenance]);
+            machine.up = !self.random.percent(20);
+            machine.host.state = *self.random.pick(&[HostState::Ok, HostState::Ok, HostState::Full, HostState::Maintenance]);
         }
         for host in names {
-            if self.chance.percent(50) {
-                self.absent_since.insert(host, self.now - TimeDelta::seconds(self.chance.below(6) as i64));
+            if self.random.percent(50) {
+                self.absent_since.insert(host, self.now - TimeDelta::seconds(self.random.below(6) as i64));
             }
         }
     }
@@ -352,7 +352,7 @@ impl World {
     }
 }
 
-fn next(before: Option<InstanceState>, intent: Intent, crashes: bool, chance: &mut Chance) -> InstanceState {
+fn next(before: Option<InstanceState>, intent: Intent, crashes: bool, random: &mut Random) -> InstanceState {
     use InstanceState::{Crashed, Draining, Flapping, Healthy, Pulling, Starting, Stopped, Stopping, Unhealthy};
     match (before, intent) {
         (None | Some(Stopped), Intent::Drain) => Stopped,
@@ -361,7 +361,7 @@ fn next(before: Option<InstanceState>, intent: Intent, crashes: bool, chance: &m
         (Some(_), Intent::Drain) => Draining,
         (None, Intent::Run) => Pulling,
         (Some(Pulling), Intent::Run) => Starting,
-        (Some(_), Intent::Run) if crashes => *chance.pick(&[Crashed, Flapping, Unhealthy, Crashed]),
+        (Some(_), Intent::Run) if crashes => *random.pick(&[Crashed, Flapping, Unhealthy, Crashed]),
         (Some(Crashed | Flapping), Intent::Run) => Starting,
         (Some(_), Intent::Run) => Healthy,
     }

@@ -8,15 +8,15 @@ use scheduler::{Blocked, Cause, Plan, Refusal, Snapshot, reconcile};
 
 use super::{applied, id};
 
-type Seat<'a> = (&'a HostName, &'a Assignment);
+type Placement<'a> = (&'a HostName, &'a Assignment);
 
-fn seats(snapshot: &Snapshot) -> Vec<Seat<'_>> {
+fn placements(snapshot: &Snapshot) -> Vec<Placement<'_>> {
     let documents = snapshot.assignments.iter();
     documents.flat_map(|(host, doc)| doc.assignments.assignments.iter().map(move |assignment| (host, assignment))).collect()
 }
 
-fn state(snapshot: &Snapshot, seat: Seat<'_>) -> Option<InstanceState> {
-    snapshot.instances.get(&seat.1.instance).filter(|status| status.host == *seat.0).map(|status| status.state)
+fn state(snapshot: &Snapshot, placement: Placement<'_>) -> Option<InstanceState> {
+    snapshot.instances.get(&placement.1.instance).filter(|status| status.host == *placement.0).map(|status| status.state)
 }
 
 fn gone(snapshot: &Snapshot, host: &HostName, now: Time) -> bool {
@@ -31,12 +31,12 @@ fn uses(snapshot: &Snapshot, assignment: &Assignment) -> Resources {
 
 /// Taken slots, memory and cpu of a host.
 fn taken(snapshot: &Snapshot, host: &HostName) -> (u64, u64, u64) {
-    let here = seats(snapshot).into_iter().filter(|seat| seat.0 == host);
-    here.map(|seat| uses(snapshot, seat.1))
+    let here = placements(snapshot).into_iter().filter(|placement| placement.0 == host);
+    here.map(|placement| uses(snapshot, placement.1))
         .fold((0, 0, 0), |(slots, memory, cpu), uses| (slots + 1, memory + u64::from(uses.memory_mb), cpu + u64::from(uses.cpu_millis)))
 }
 
-/// Checks every law for one plan.
+/// Checks every invariant for one plan.
 pub fn check(snapshot: &Snapshot, plan: &Plan, now: Time) {
     let after = applied(snapshot, plan);
     every_instance_is_in_one_bucket(snapshot, plan);
@@ -58,7 +58,7 @@ fn every_instance_is_in_one_bucket(snapshot: &Snapshot, plan: &Plan) {
     let changed = [&plan.drain, &plan.remove].into_iter().flatten().map(|change| &change.assignment.instance);
     let mut planned: Vec<_> = changed.chain(&plan.keep).collect();
     planned.sort();
-    let mut assigned: Vec<_> = seats(snapshot).into_iter().map(|seat| &seat.1.instance).collect();
+    let mut assigned: Vec<_> = placements(snapshot).into_iter().map(|placement| &placement.1.instance).collect();
     assigned.sort();
     assert_eq!(planned, assigned, "every assigned instance is drained, removed or kept\n{plan}");
     for change in plan.changes() {
@@ -92,7 +92,7 @@ fn never_above_count_and_overlap(after: &Snapshot, plan: &Plan, now: Time) {
     for (app, process) in placed {
         let formation = &after.formations[app];
         let count = formation.counts[process];
-        let here = seats(after).into_iter().filter(|(host, _)| !gone(after, host, now));
+        let here = placements(after).into_iter().filter(|(host, _)| !gone(after, host, now));
         let running: Vec<_> =
             here.filter(|(_, a)| a.app == *app && a.process == *process && a.intent == Intent::Run).map(|(_, a)| a).collect();
         let most = count + (count * after.policy.overlap_percent).div_ceil(100).max(1);
@@ -109,26 +109,33 @@ fn nothing_that_serves_ends_early(before: &Snapshot, after: &Snapshot, now: Time
     for (app, formation) in &before.formations {
         let Some(spec) = before.specs.get(&(app.clone(), formation.release)) else {
             let runs = |snapshot: &Snapshot| {
-                seats(snapshot)
+                placements(snapshot)
                     .iter()
                     .filter(|(_, a)| {
                         a.app == *app && a.intent == Intent::Run && formation.counts.get(&a.process).is_some_and(|count| *count > 0)
                     })
                     .count()
             };
-            let ended = seats(before)
+            let ended = placements(before)
                 .into_iter()
-                .filter(|seat| seat.1.app == *app && state(before, *seat) == Some(InstanceState::Stopped) && seat.1.intent == Intent::Run)
+                .filter(|placement| {
+                    placement.1.app == *app
+                        && state(before, *placement) == Some(InstanceState::Stopped)
+                        && placement.1.intent == Intent::Run
+                })
                 .count();
             assert!(runs(after) + ended >= runs(before), "{app} has no spec and is left alone");
             continue;
         };
         for (process, count) in formation.counts.iter().filter(|(process, count)| **count > 0 && spec.contains_key(*process)) {
             let serving = |snapshot: &Snapshot| -> BTreeSet<u32> {
-                let of_process = seats(snapshot)
+                let of_process = placements(snapshot)
                     .into_iter()
                     .filter(|(host, a)| a.app == *app && a.process == *process && a.intent == Intent::Run && !gone(snapshot, host, now));
-                of_process.filter(|seat| state(snapshot, *seat) == Some(InstanceState::Healthy)).map(|seat| seat.1.ordinal).collect()
+                of_process
+                    .filter(|placement| state(snapshot, *placement) == Some(InstanceState::Healthy))
+                    .map(|placement| placement.1.ordinal)
+                    .collect()
             };
             let (was, is) = (serving(before), serving(after));
             let lost: Vec<_> = was.iter().filter(|ordinal| **ordinal <= *count && !is.contains(ordinal)).collect();
@@ -177,14 +184,14 @@ fn refusal_is_true(after: &Snapshot, name: &HostName, refusal: Refusal, wants: &
 }
 
 fn somebody_serves(after: &Snapshot, blocked: &Blocked, release: u32, now: Time) -> bool {
-    seats(after).into_iter().any(|seat| {
-        let (host, a) = seat;
+    placements(after).into_iter().any(|placement| {
+        let (host, a) = placement;
         a.app == blocked.app
             && a.process == blocked.process
             && a.ordinal == blocked.ordinal
             && a.release.0 == release
             && a.intent == Intent::Run
             && !gone(after, host, now)
-            && matches!(state(after, seat), None | Some(InstanceState::Healthy))
+            && matches!(state(after, placement), None | Some(InstanceState::Healthy))
     })
 }

@@ -1,31 +1,31 @@
-//! A verdict for every assigned instance, and what is missing: each app by itself, without a thought of room.
+//! A disposition for every assigned instance, and what is missing: each app by itself, whatever the capacity of hosts is.
 
 use std::collections::BTreeMap;
 
 use model::{AppEnv, Assignment, Formation, InstanceId, Intent, ProcessName, Resources, Time};
 
-use crate::rollout::{Member, Missing, Target, Verdict, roll};
-use crate::snapshot::{Site, Snapshot};
+use crate::rollout::{Disposition, Member, Missing, Target, rollout_step};
+use crate::snapshot::{HostPresence, Snapshot};
 
 /// Assigned instances, by app and process type.
 type Members<'a> = BTreeMap<&'a AppEnv, BTreeMap<&'a ProcessName, Vec<Member<'a>>>>;
 
-/// A member with its verdict.
+/// An assigned instance with what becomes of it.
 #[derive(Debug)]
-pub(crate) struct Judged<'a> {
+pub(crate) struct Evaluated<'a> {
     pub(crate) member: Member<'a>,
-    pub(crate) verdict: Verdict,
+    pub(crate) disposition: Disposition,
 }
 
-impl Judged<'_> {
+impl Evaluated<'_> {
     /// Whether it holds its place: it runs, and will go on to.
     pub(crate) fn stays(&self) -> bool {
-        self.verdict == Verdict::Keep && self.member.assignment.intent == Intent::Run
+        self.disposition == Disposition::Keep && self.member.assignment.intent == Intent::Run
     }
 
     /// Whether it is about to give its room back.
     pub(crate) fn is_ending(&self) -> bool {
-        self.verdict == Verdict::Drain || (self.verdict == Verdict::Keep && self.member.assignment.intent == Intent::Drain)
+        self.disposition == Disposition::Drain || (self.disposition == Disposition::Keep && self.member.assignment.intent == Intent::Drain)
     }
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Request<'a> {
     pub(crate) formation: &'a Formation,
     pub(crate) process: &'a ProcessName,
     pub(crate) ordinal: u32,
-    /// Which of the judged it would replace.
+    /// Which of the evaluated it would replace.
     pub(crate) replaces: Option<usize>,
     /// Whether that one may serve meanwhile.
     pub(crate) covered: bool,
@@ -63,42 +63,43 @@ impl<'a> Request<'a> {
     }
 }
 
-/// All verdicts and all requests, those first that matter most.
-pub(crate) fn judge(snapshot: &Snapshot, now: Time) -> (Vec<Judged<'_>>, Vec<Request<'_>>) {
+/// All dispositions and all requests, those first that matter most.
+pub(crate) fn evaluate(snapshot: &Snapshot, now: Time) -> (Vec<Evaluated<'_>>, Vec<Request<'_>>) {
     let members = members(snapshot, now);
-    let mut bench = Bench { snapshot, judged: Vec::new(), requests: Vec::new() };
+    let mut evaluation = Evaluation { snapshot, evaluated: Vec::new(), requests: Vec::new() };
     let none = BTreeMap::new();
     for formation in snapshot.formations.values() {
-        bench.formation(formation, members.get(&formation.app).unwrap_or(&none));
+        evaluation.formation(formation, members.get(&formation.app).unwrap_or(&none));
     }
     for (_, orphans) in members.iter().filter(|(app, _)| !snapshot.formations.contains_key(*app)) {
-        bench.orphans(orphans.values().flatten());
+        evaluation.orphans(orphans.values().flatten());
     }
     // One of everything before the second of anything; what runs nowhere before what only replaces.
-    bench.requests.sort_by_key(|request| (request.covered, request.ordinal, &request.formation.app, request.process));
-    (bench.judged, bench.requests)
+    evaluation.requests.sort_by_key(|request| (request.covered, request.ordinal, &request.formation.app, request.process));
+    (evaluation.evaluated, evaluation.requests)
 }
 
 fn members(snapshot: &Snapshot, now: Time) -> Members<'_> {
     let mut members = Members::new();
     for (host, fenced) in &snapshot.assignments {
-        let site = snapshot.site(host, now);
+        let presence = snapshot.presence(host, now);
         for assignment in &fenced.assignments.assignments {
             let state = snapshot.state(host, &assignment.instance);
             let of_app = members.entry(&assignment.app).or_default();
-            of_app.entry(&assignment.process).or_default().push(Member { host, assignment, state, site });
+            of_app.entry(&assignment.process).or_default().push(Member { host, assignment, state, presence });
         }
     }
     members
 }
 
-struct Bench<'a> {
+/// The result in the making: one pass over all apps fills it.
+struct Evaluation<'a> {
     snapshot: &'a Snapshot,
-    judged: Vec<Judged<'a>>,
+    evaluated: Vec<Evaluated<'a>>,
     requests: Vec<Request<'a>>,
 }
 
-impl<'a> Bench<'a> {
+impl<'a> Evaluation<'a> {
     fn formation(&mut self, formation: &'a Formation, members: &BTreeMap<&'a ProcessName, Vec<Member<'a>>>) {
         let spec = self.snapshot.specs.get(&(formation.app.clone(), formation.release));
         let mut up = true;
@@ -121,8 +122,8 @@ impl<'a> Bench<'a> {
             for member in of_process {
                 // A process type that the release dropped runs on until the release is up: if that fails, nothing was lost.
                 let ends = count == Some(0) || up || target.is_met_by(member.assignment);
-                let verdict = if ends { member.end() } else { Verdict::Keep };
-                self.judged.push(Judged { member: *member, verdict: member.settled().unwrap_or(verdict) });
+                let disposition = if ends { member.end() } else { Disposition::Keep };
+                self.evaluated.push(Evaluated { member: *member, disposition: member.settled().unwrap_or(disposition) });
             }
         }
     }
@@ -137,20 +138,20 @@ impl<'a> Bench<'a> {
         wants: Option<Resources>,
     ) -> bool {
         let overlap = self.snapshot.policy.overlap(count);
-        let rollout = roll(members, &Target { release: formation.release, epoch: formation.epoch, count, overlap });
-        let base = self.judged.len();
+        let rollout = rollout_step(members, &Target { release: formation.release, epoch: formation.epoch, count, overlap });
+        let base = self.evaluated.len();
         self.requests.extend(rollout.missing.iter().map(|Missing { ordinal, replaces }| Request {
             formation,
             process,
             ordinal: *ordinal,
             replaces: replaces.map(|i| base + i),
-            covered: replaces.is_some_and(|i| members[i].site != Site::Gone),
+            covered: replaces.is_some_and(|i| members[i].presence != HostPresence::Gone),
             wants,
             moving: rollout.moving,
         }));
-        self.judged.extend(members.iter().zip(&rollout.verdicts).map(|(member, verdict)| {
-            let verdict = if wants.is_some() { *verdict } else { member.settled().unwrap_or(Verdict::Keep) };
-            Judged { member: *member, verdict }
+        self.evaluated.extend(members.iter().zip(&rollout.dispositions).map(|(member, disposition)| {
+            let disposition = if wants.is_some() { *disposition } else { member.settled().unwrap_or(Disposition::Keep) };
+            Evaluated { member: *member, disposition }
         }));
         rollout.up
     }
@@ -161,9 +162,9 @@ impl<'a> Bench<'a> {
         'a: 'b,
     {
         for member in members {
-            let silent = member.state.is_none() && self.snapshot.hosts.contains_key(member.host);
-            let verdict = if silent { Verdict::Remove } else { member.settled().unwrap_or_else(|| member.end()) };
-            self.judged.push(Judged { member: *member, verdict });
+            let never_reported = member.state.is_none() && self.snapshot.hosts.contains_key(member.host);
+            let disposition = if never_reported { Disposition::Remove } else { member.settled().unwrap_or_else(|| member.end()) };
+            self.evaluated.push(Evaluated { member: *member, disposition });
         }
     }
 }
