@@ -2,13 +2,14 @@
 //! `ssh paas@host <verb>`.
 
 pub mod args;
+pub mod argv;
 pub mod client;
 pub mod commands;
 pub mod console;
 pub mod context;
 pub mod remotes;
+pub mod terminal;
 pub mod user_files;
-pub mod words;
 
 /// Exit codes, documented in `docs/cli.md`.
 pub mod exit {

@@ -18,15 +18,15 @@ mod embedded;
 mod formations;
 mod hosts;
 mod instances;
-mod remote;
 mod routes;
-mod served;
+mod socket_client;
+mod socket_server;
 mod wire;
 
 pub use assignments::Fenced;
 pub use embedded::Embedded;
-pub use remote::Remote;
-pub use served::serve;
+pub use socket_client::Remote;
+pub use socket_server::serve;
 pub use wire::SOCKET;
 
 /// Largest node in bytes: a quarter of what ZooKeeper takes, so that an oversized one is refused with its name and not seen

@@ -1,4 +1,4 @@
-//! Who calls: a token, a browser's session, or somebody whom the door knows already. Found once per request.
+//! Who calls: a token, a browser's session, or somebody who is known by the way they came. Found once per request.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use manager::Identity;
 use crate::Web;
 use crate::problem::{Problem, not_signed_in};
 
-/// Through which door a request came.
+/// How a request came in.
 #[derive(Debug, Clone)]
-pub(crate) enum Door {
+pub(crate) enum Access {
     /// A TCP listener: callers prove who they are.
     Network,
     /// Inside: somebody else has proved already who it is, such as the permissions of the control socket, or SSH.
@@ -73,11 +73,11 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// Puts the caller into the request.
-pub(crate) async fn find(State((web, door)): State<(Arc<Web>, Door)>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn find(State((web, access)): State<(Arc<Web>, Access)>, mut request: Request, next: Next) -> Response {
     let address = request.extensions().get::<Peer>().map_or_else(|| "unknown".into(), |peer| peer.0.ip().to_string());
-    let caller = match door {
-        Door::Known(who) => Caller { address: who.origin.0.clone(), identity: Some((*who).clone()), proof: Proof::Known, token: None },
-        Door::Network => match of_network(&web, request.headers(), address).await {
+    let caller = match access {
+        Access::Known(who) => Caller { address: who.origin.0.clone(), identity: Some((*who).clone()), proof: Proof::Known, token: None },
+        Access::Network => match of_network(&web, request.headers(), address).await {
             Ok(caller) => caller,
             Err(problem) => return problem.into_response(),
         },

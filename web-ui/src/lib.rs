@@ -7,12 +7,12 @@
 mod ansi;
 mod api;
 mod assets;
-mod at;
-mod body;
 mod caller;
-mod guard;
+mod extract;
 mod logs;
+mod middleware;
 mod pages;
+mod path_params;
 mod problem;
 mod serve;
 mod sign_in_limit;
@@ -76,7 +76,7 @@ impl WebUi {
     /// API and pages for the network: callers show a token or a cookie.
     pub fn router(&self) -> Router {
         let routes = api::router().merge(pages::router());
-        guard::around(routes, self.web.clone(), caller::Door::Network)
+        middleware::around(routes, self.web.clone(), caller::Access::Network)
     }
 
     /// The API for the control socket: whoever reaches it is the operator. The permissions of the socket file protect it.
@@ -86,6 +86,6 @@ impl WebUi {
 
     /// The API for somebody who has proved already who they are, such as by SSH: every request is theirs.
     pub fn router_for(&self, who: Identity) -> Router {
-        guard::around(api::router(), self.web.clone(), caller::Door::Known(Arc::new(who)))
+        middleware::around(api::router(), self.web.clone(), caller::Access::Known(Arc::new(who)))
     }
 }

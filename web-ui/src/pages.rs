@@ -3,18 +3,16 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, Request, State};
-use axum::middleware::Next;
+use axum::extract::FromRequestParts;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use http::StatusCode;
 use http::request::Parts;
-use http::{Method, StatusCode};
 use manager::Identity;
-use model::{Code, UserError};
 use serde::Serialize;
 
 use crate::caller::Caller;
-use crate::problem::{self, Problem, not_signed_in};
+use crate::problem::{Problem, not_signed_in};
 use crate::{Web, assets};
 
 mod account;
@@ -23,21 +21,22 @@ mod app_actions;
 mod app_view;
 mod build;
 mod diff;
-mod errors;
+mod error_codes;
+pub(crate) mod error_pages;
 mod health;
 mod home;
-mod live;
 mod logs;
 mod markdown;
+mod page_refresh;
+mod relative_time;
 mod sign_in;
-mod when;
 
 /// The templates, read once.
 pub(crate) struct Pages(tera::Tera);
 
 const TEMPLATES: [(&str, &str); 11] = [
     ("base.html", include_str!("../pages/base.html")),
-    ("parts.html", include_str!("../pages/parts.html")),
+    ("components.html", include_str!("../pages/components.html")),
     ("sign_in.html", include_str!("../pages/sign_in.html")),
     ("home.html", include_str!("../pages/home.html")),
     ("app.html", include_str!("../pages/app.html")),
@@ -107,8 +106,8 @@ pub(crate) fn router() -> Router<Arc<Web>> {
         .route("/builds/{build}/stream", get(build::stream))
         .route("/builds/{build}/log", get(build::text))
         .route("/builds/{build}/cancel", post(build::cancel))
-        .route("/errors", get(errors::list))
-        .route("/errors/{code}", get(errors::page))
+        .route("/errors", get(error_codes::list))
+        .route("/errors/{code}", get(error_codes::page))
         .route("/static/{name}", get(assets::serve))
         .route("/favicon.ico", get(|| async { Redirect::permanent(assets::url("svg")) }))
 }
@@ -125,40 +124,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
     }
 }
 
-/// Turns the failure of a page into a page: to the sign-in for whoever is not signed in, else what failed and what to do.
-pub(crate) async fn dress(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    if path.starts_with("/api/") || path == "/healthz" {
-        return next.run(request).await;
-    }
-    let is_get = request.method() == Method::GET;
-    let is_stream = path.ends_with("/stream") || path.ends_with("/live");
-    let here = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let mut response = next.run(request).await;
-    let Some(user_error) = response.extensions_mut().remove::<UserError>() else { return response };
-    let caller = response.extensions().get::<Caller>().cloned();
-    if is_stream {
-        return response;
-    }
-    if user_error.code == Code::NotSignedIn {
-        let back = if is_get && here != "/" { format!("/sign-in?next={}", quoted(&here)) } else { "/sign-in".into() };
-        return Redirect::to(&back).into_response();
-    }
-    let me = caller.and_then(|caller| caller.identity);
-    let status = response.status();
-    let mut page = web.pages.draw("refusal.html", me.as_ref(), &TroublePage { status: status.as_u16(), user_error: &user_error });
-    if page.status().is_success() {
-        *page.status_mut() = status;
-    }
-    page
-}
-
-#[derive(Serialize)]
-struct TroublePage<'a> {
-    status: u16,
-    user_error: &'a UserError,
-}
-
 /// A value as one part of a query.
 pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -170,13 +135,6 @@ pub(crate) fn quoted(text: &str) -> String {
         }
     }
     out
-}
-
-/// The answer when nothing is at a path.
-pub(crate) fn nothing(path: &str) -> Response {
-    let mut user_error = problem::no_such_path(path);
-    user_error.next = vec!["go to the apps".into()];
-    Problem(user_error).into_response()
 }
 
 /// A page, or what stood in its way.

@@ -129,7 +129,7 @@ async fn every_answer_has_the_headers_and_no_page_has_inline_code() {
     for (path, status) in [("/nothing", 404), ("/builds/b-bcdfghjkmn", 404), ("/apps/acme/shop/staging", 404), ("/errors/SW-XXXX", 404)] {
         let answer = send(&router, page(path, Some(&session))).await;
         assert_eq!(answer.status, status, "{path}");
-        assert!(answer.text.contains("class=\"user_error\""), "{path}: {}", answer.text);
+        assert!(answer.text.contains("class=\"user-error\""), "{path}: {}", answer.text);
     }
     for code in Code::ALL {
         let answer = send(&router, page(&format!("/errors/{code}"), None)).await;

@@ -10,9 +10,11 @@ mod apps;
 mod builds;
 mod config_vars;
 pub mod init;
+pub mod login;
 mod people;
 mod ps;
 mod releases;
+pub mod remote;
 mod stream;
 pub mod validate;
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use buildstep::{Buildstep, Progress};
 use model::{TemplateName, push_output};
 
-use super::parts;
+use super::roles;
 use crate::cli::exit;
 use crate::config;
 
@@ -38,8 +38,8 @@ async fn boot(path: Option<&Path>, templates: &[String]) -> Result<()> {
     if std::os::unix::net::UnixStream::connect(config.control_socket()).is_err() {
         bail!("the server does not run on this machine (or you may not reach {})", config.control_socket().display());
     }
-    let login = parts::login(&config).context("could not read the registry's secret; are you root?")?;
-    let builder = parts::builder(&config, config.registry.listen, &login)?;
+    let login = roles::registry::login(&config).context("could not read the registry's secret; are you root?")?;
+    let builder = roles::builder::builder(&config, config.registry.listen, &login)?;
     let begun = Instant::now();
     let screen = Screen::of_process();
     let made = layers(&builder, templates, &|news| screen.show(news)).await;

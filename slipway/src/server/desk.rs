@@ -7,7 +7,7 @@ use gitreceive::{BranchName, Desk, Identity, Lines, Open, Opened, Push, RefsNow,
 use manager::{Manager, Output};
 use model::{AppEnv, UserError};
 
-use super::room::Room;
+use super::disk_reserve::DiskReserve;
 use super::sources::Commit;
 use super::verbs;
 
@@ -19,7 +19,7 @@ pub struct ManagerDesk {
     pub manager: Arc<Manager>,
     pub web: web_ui::WebUi,
     pub oneoffs: slugrunner::OneOffs,
-    pub room: Room,
+    pub disk_reserve: DiskReserve,
 }
 
 /// A pusher's terminal.
@@ -66,7 +66,7 @@ impl Desk for ManagerDesk {
         let push = service == gitreceive::Service::Receive;
         if push {
             // Before the pack is taken: it would be the first to lie in the way.
-            self.room.check()?;
+            self.disk_reserve.check()?;
         }
         let branch = self.manager.open_repository(&who, &app, push).await?;
         Ok(Opened { app, deploys: branch.and_then(|branch| BranchName::new(&branch)) })

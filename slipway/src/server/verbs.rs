@@ -14,10 +14,10 @@ use tokio::sync::{Notify, mpsc};
 use super::desk::ManagerDesk;
 use super::one_off;
 use crate::cli::args::{Cli, Command};
+use crate::cli::argv::{misread, split_colon, wants_json};
 use crate::cli::client::{CallError, Client};
 use crate::cli::console::{Console, Pressure, Sink};
 use crate::cli::context::Context;
-use crate::cli::words::{misread, split_colon, wants_json};
 use crate::cli::{commands, exit};
 
 /// Words for a channel, in order; a task writes them.

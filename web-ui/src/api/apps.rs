@@ -10,9 +10,9 @@ use store::records::{App, Env};
 
 use super::documents::{AppInfo, AppItem, AppRefDoc, Confirm, Done, EnvInfo, EventDoc, Limit, NewApp, PathQuery};
 use crate::Web;
-use crate::at::AtApp;
-use crate::body::{Asked, Body};
 use crate::caller::Who;
+use crate::extract::{Asked, Body};
+use crate::path_params::AtApp;
 use crate::problem::Problem;
 
 impl From<App> for AppItem {

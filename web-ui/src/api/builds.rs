@@ -7,9 +7,9 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::documents::{BuildDoc, Done, FollowQuery};
-use crate::at::AtBuild;
-use crate::body::Asked;
 use crate::caller::{self, Caller, Who};
+use crate::extract::Asked;
+use crate::path_params::AtBuild;
 use crate::problem::Problem;
 use crate::{Web, streams};
 

@@ -14,9 +14,9 @@ use super::documents::{
     Between, BuildDoc, ConfigWish, DiffDoc, DomainDoc, Done, HostnameQuery, Limit, LogQuery, NewDomain, PsDoc, ReleaseDoc, RollbackWish,
     ScaleWish,
 };
-use crate::at::AtEnv;
-use crate::body::{Asked, Body};
 use crate::caller::{self, Caller, Who};
+use crate::extract::{Asked, Body};
+use crate::path_params::AtEnv;
 use crate::problem::Problem;
 use crate::{Web, streams};
 

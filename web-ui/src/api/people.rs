@@ -12,9 +12,9 @@ use super::documents::{
     Done, Fingerprint, KeyDoc, Membership, NewPassword, NewToken, NewUser, SignIn, Token, TokenDoc, TokenId, UserDoc, Whoami,
 };
 use crate::Web;
-use crate::at::AtUser;
-use crate::body::{Asked, Body, Text};
 use crate::caller::{Caller, Who};
+use crate::extract::{Asked, Body, Text};
+use crate::path_params::AtUser;
 use crate::problem::Problem;
 
 /// Letters of a label that are kept.

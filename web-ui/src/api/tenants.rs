@@ -10,9 +10,9 @@ use store::records::Member;
 
 use super::documents::{Done, EventDoc, Limit, MemberDoc, NewRole, NewTeam, NewTenant, TenantPolicy};
 use crate::Web;
-use crate::at::{AtTeam, AtTenant, AtUser};
-use crate::body::{Asked, Body};
 use crate::caller::Who;
+use crate::extract::{Asked, Body};
+use crate::path_params::{AtTeam, AtTenant, AtUser};
 use crate::problem::Problem;
 
 /// The names of the tenants that you see.

@@ -10,11 +10,11 @@ use model::UserName;
 use serde::{Deserialize, Serialize};
 use store::records::TokenKind;
 
-use super::when::{When, when};
+use super::relative_time::{When, when};
 use super::{Answer, Visitor};
 use crate::Web;
-use crate::body::{Asked, Sent};
 use crate::caller::Caller;
+use crate::extract::{Asked, Sent};
 use crate::problem::{Problem, not_signed_in};
 
 #[derive(Deserialize)]

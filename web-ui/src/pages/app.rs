@@ -13,11 +13,11 @@ use store::records::{App, Env};
 
 use super::app_view::{self, BuildView, DomainView, EnvTab, EventView, May, ProcessView, ReleaseView};
 use super::health::{Health, health};
-use super::when::{When, when};
-use super::{Answer, Visitor, live};
+use super::relative_time::{When, when};
+use super::{Answer, Visitor, page_refresh};
 use crate::Web;
-use crate::at::{AtApp, AtEnv};
-use crate::body::Asked;
+use crate::extract::Asked;
+use crate::path_params::{AtApp, AtEnv};
 
 #[derive(Deserialize)]
 pub(crate) struct Said {
@@ -91,7 +91,7 @@ async fn read(web: &Web, who: &Identity, at: &AppEnv) -> Result<Read, UserError>
 fn mark_of(read: &Read) -> String {
     let releases: Vec<_> = read.releases.iter().map(|release| (release.number, release.state)).collect();
     let builds: Vec<_> = read.builds.iter().map(|build| (&build.id, build.state)).collect();
-    live::mark(&(&read.ps, releases, builds, &read.env.config_keys, &read.env.deploy_branch))
+    page_refresh::mark(&(&read.ps, releases, builds, &read.env.config_keys, &read.env.deploy_branch))
 }
 
 /// What was just done; a fixed sentence per word, so that nobody can write on the page by a link.
@@ -170,7 +170,7 @@ pub(crate) async fn live(
     // Refused here as an answer, not as an empty stream.
     read(&web, &who, &at).await?;
     let of = web.clone();
-    Ok(live::watch(&web, move || {
+    Ok(page_refresh::watch(&web, move || {
         let (web, who, at) = (of.clone(), who.clone(), at.clone());
         async move { read(&web, &who, &at).await.ok().map(|read| mark_of(&read)) }
     }))

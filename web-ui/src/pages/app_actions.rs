@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use super::{Answer, Visitor};
 use crate::Web;
-use crate::at::AtEnv;
-use crate::body::Sent;
+use crate::extract::Sent;
+use crate::path_params::AtEnv;
 
 fn back(at: &AppEnv, said: &str) -> Answer {
     Ok(Redirect::to(&format!("/apps/{at}?said={said}")).into_response())

@@ -10,7 +10,7 @@ use serde::Serialize;
 use store::records::{App, Env, Taken};
 
 use super::health::class_of;
-use super::when::{When, when};
+use super::relative_time::{When, when};
 
 /// What a viewer of the page may do: forms that would be refused are not shown.
 #[derive(Serialize)]

@@ -16,10 +16,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::app_view::{self, BuildView};
-use super::{Answer, Visitor, live};
+use super::{Answer, Visitor, page_refresh};
 use crate::ansi::{self, Line};
-use crate::at::AtBuild;
 use crate::caller::{self, Caller};
+use crate::path_params::AtBuild;
 use crate::problem::Problem;
 use crate::{Web, streams};
 
@@ -35,7 +35,7 @@ struct Page {
     tenant: String,
     href: String,
     before: String,
-    user_error: Option<UserError>,
+    error: Option<UserError>,
     lines: Vec<Line>,
     left_out: usize,
     may_cancel: bool,
@@ -91,7 +91,7 @@ pub(crate) async fn page(State(web): State<Arc<Web>>, Visitor(who): Visitor, AtB
         tenant: at.tenant.to_string(),
         href: format!("/apps/{at}"),
         before: before.unwrap_or_default(),
-        user_error: build.error.clone(),
+        error: build.error.clone(),
         lines,
         left_out,
         may_cancel: may_cancel && !build.state.is_final(),
@@ -130,7 +130,7 @@ pub(crate) async fn stream(
     let of = web.clone();
     let end = stream::once(async move { ended(&of, &who, &id).await });
     let events = events.chain(end).take_until(Box::pin(caller::turned_away(web.clone(), caller, app)));
-    Ok(live::events(&web, events))
+    Ok(page_refresh::events(&web, events))
 }
 
 /// How a build ended. The log ends a moment before its record says so.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Answer, Visitor, app_view};
 use crate::Web;
-use crate::at::AtEnv;
-use crate::body::Asked;
+use crate::extract::Asked;
+use crate::path_params::AtEnv;
 use crate::problem::Problem;
 
 #[derive(Deserialize)]

@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use store::records::{App, Env};
 
 use super::health::{Health, health};
-use super::when::{When, when};
-use super::{Answer, Visitor, live};
+use super::relative_time::{When, when};
+use super::{Answer, Visitor, page_refresh};
 use crate::Web;
-use crate::body::Asked;
+use crate::extract::Asked;
 
 #[derive(Deserialize)]
 pub(crate) struct Filter {
@@ -160,7 +160,7 @@ fn tally(all: &[Health]) -> Vec<Tally> {
     let count = |class| all.iter().filter(|health| health.class == class).count();
     let (ok, busy, bad) = (count("ok"), count("busy"), count("bad"));
     let mut tally = Vec::new();
-    for (n, class, word) in [(bad, "bad", "in user_error"), (busy, "busy", "on the way"), (ok, "ok", "healthy")] {
+    for (n, class, word) in [(bad, "bad", "failing"), (busy, "busy", "on the way"), (ok, "ok", "healthy")] {
         if n > 0 {
             tally.push(Tally { class, text: format!("{n} {word}") });
         }
@@ -180,7 +180,7 @@ fn mark_of(read: &Read) -> String {
             (format!("{} {:?}", env.app, env.current), health(read.formations.get(&env.app), instances.iter()).text)
         })
         .collect();
-    live::mark(&(read.apps.len(), envs, releases))
+    page_refresh::mark(&(read.apps.len(), envs, releases))
 }
 
 /// The page.
@@ -205,7 +205,7 @@ pub(crate) async fn page(State(web): State<Arc<Web>>, Visitor(who): Visitor, Ask
 /// Says when the page has changed.
 pub(crate) async fn live(State(web): State<Arc<Web>>, Visitor(who): Visitor) -> Response {
     let of = web.clone();
-    live::watch(&web, move || {
+    page_refresh::watch(&web, move || {
         let (web, who) = (of.clone(), who.clone());
         async move { read(&web, &who).await.ok().map(|read| mark_of(&read)) }
     })

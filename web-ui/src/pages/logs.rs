@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::app_view::{self, EnvTab};
-use super::{Answer, Visitor, live};
+use super::{Answer, Visitor, page_refresh};
 use crate::ansi::{self, Line};
-use crate::at::AtEnv;
-use crate::body::Asked;
 use crate::caller::{self, Caller};
+use crate::extract::Asked;
+use crate::path_params::AtEnv;
 use crate::problem::Problem;
 use crate::{Web, streams};
 
@@ -84,7 +84,7 @@ pub(crate) async fn stream(
     web.manager.may_read_logs(&who, &at).await?;
     let process = query.process()?;
     let lines = lines(&web, &at, process.as_ref()).await;
-    Ok(live::events(&web, lines.take_until(Box::pin(caller::turned_away(web.clone(), caller, at)))))
+    Ok(page_refresh::events(&web, lines.take_until(Box::pin(caller::turned_away(web.clone(), caller, at)))))
 }
 
 async fn lines(web: &Web, at: &AppEnv, process: Option<&ProcessName>) -> impl futures_util::Stream<Item = Event> + Send + 'static + use<> {

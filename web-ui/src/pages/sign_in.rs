@@ -11,8 +11,8 @@ use store::records::TokenKind;
 
 use super::Answer;
 use crate::Web;
-use crate::body::{Asked, Sent};
 use crate::caller::{Caller, cookie_name};
+use crate::extract::{Asked, Sent};
 use crate::problem::{self, Problem};
 
 /// Seconds that a browser keeps the cookie; the token ends at the same time.

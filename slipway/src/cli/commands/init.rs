@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use model::{AppName, AppPath, AppRef, Code, EnvName, UserError};
+use serde_json::Value;
 
 use crate::cli::client::CallError;
 use crate::cli::console::Console;
 use crate::cli::context::Context;
+use crate::cli::exit;
 
 /// What a new app.yaml says.
 pub fn template(app: &AppName) -> String {
@@ -137,6 +139,37 @@ pub fn which_tenant(app: &AppName, tenants: &[String]) -> UserError {
             .why("app.yaml is written.")
             .next("ask an owner: slipway members:set <tenant> <team> <you> deployer"),
     }
+}
+
+/// `slipway init`: a commented app.yaml and the remotes, in the repository one stands in.
+pub async fn run(context: &Context, app: Option<&str>, ssh: Option<&str>) -> Result<u8, CallError> {
+    let dir = std::env::current_dir().map_err(|error| UserError::new(Code::BadRequest, error.to_string()))?;
+    let place = Place::find(&dir)?;
+    let name = app.map_or_else(|| place.app_name(), str::to_owned);
+    let app = match whose(context, &name).await? {
+        Meant::App(app) => app,
+        Meant::Of(app, tenants) => {
+            place.write(&context.output, &app)?;
+            return Err(which_tenant(&app, &tenants).into());
+        }
+    };
+    let ssh = match ssh {
+        Some(ssh) => ssh.to_owned(),
+        None => {
+            let about: Value = context.client.get("/api/v1/whoami").await?;
+            match about["ssh"].as_str() {
+                Some(ssh) => ssh.to_owned(),
+                None => {
+                    return Err(UserError::new(Code::BadRequest, "the server did not say where its git is")
+                        .next("slipway init --ssh ssh://paas@host:2222")
+                        .into());
+                }
+            }
+        }
+    };
+    place.write(&context.output, &app.app)?;
+    place.add_remotes(&context.output, &app, &ssh)?;
+    Ok(exit::OK)
 }
 
 #[cfg(test)]

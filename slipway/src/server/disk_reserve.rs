@@ -1,4 +1,4 @@
-//! Room on the disk of the data directory: some is kept free for the database, so that a full disk stops pushes, not the platform.
+//! The disk reserve: some space of the data directory's disk is kept free for the database, so that a full disk stops pushes, not the platform.
 
 use std::path::PathBuf;
 
@@ -6,12 +6,12 @@ use model::{Code, UserError, push_output};
 
 /// The disk of the data directory.
 #[derive(Debug, Clone)]
-pub struct Room {
+pub struct DiskReserve {
     dir: PathBuf,
     reserve: u64,
 }
 
-impl Room {
+impl DiskReserve {
     /// Of a directory, with what is kept free in bytes.
     pub fn new(dir: PathBuf, reserve: u64) -> Self {
         Self { dir, reserve }
@@ -20,7 +20,7 @@ impl Room {
     /// Refuses new work while less than the reserve is free.
     pub fn check(&self) -> Result<(), UserError> {
         match rustix::fs::statvfs(&self.dir) {
-            Ok(stat) => judge(stat.f_bavail * stat.f_frsize, self.reserve),
+            Ok(stat) => enough(stat.f_bavail * stat.f_frsize, self.reserve),
             Err(error) => {
                 // Work that needs the disk will say more than this could.
                 tracing::warn!(%error, "the free space of the data directory is not known");
@@ -30,7 +30,7 @@ impl Room {
     }
 }
 
-fn judge(free: u64, reserve: u64) -> Result<(), UserError> {
+fn enough(free: u64, reserve: u64) -> Result<(), UserError> {
     if free >= reserve {
         return Ok(());
     }
@@ -47,8 +47,8 @@ mod tests {
 
     #[test]
     fn work_is_refused_below_the_reserve_and_not_at_it() {
-        assert!(judge(500, 500).is_ok());
-        let refused = judge(499, 500).expect_err("too little room");
+        assert!(enough(500, 500).is_ok());
+        let refused = enough(499, 500).expect_err("too little space");
         assert_eq!((refused.code, refused.evidence), (Code::DiskFull, vec!["499 B free, 500 B kept".to_owned()]));
     }
 }

@@ -3,13 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::manager::Manager;
+use ::manager::retention::Keep;
 use anyhow::Result;
-use manager::Manager;
-use manager::retention::Keep;
 use tokio_util::sync::CancellationToken;
 
+use super::{Role, Stage, made};
+
+pub const ROLE: Role = Role { name: "retention", needs: &["manager"], start: |wiring| Box::pin(start(wiring)) };
+
+async fn start(wiring: &mut super::Wiring) -> Result<()> {
+    let (config, manager) = (wiring.config.retention.clone(), made(&wiring.manager)?.clone());
+    wiring.spawn(Stage::Core, ROLE.name, |stop| run(config, manager, stop));
+    Ok(())
+}
+
 /// Expires on a timer until it is told to stop.
-pub async fn run(config: crate::config::Retention, manager: Arc<Manager>, shutdown: CancellationToken) -> Result<()> {
+async fn run(config: crate::config::Retention, manager: Arc<Manager>, shutdown: CancellationToken) -> Result<()> {
     let mut tick = tokio::time::interval(Duration::from_secs(60 * config.round_minutes.max(1)));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // The release that serves and one to go back to are the least that makes sense.

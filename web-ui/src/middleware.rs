@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use model::{Code, UserError};
 
-use crate::caller::{self, Caller, Door, Proof};
+use crate::caller::{self, Access, Caller, Proof};
 use crate::problem::{Problem, no_such_path};
 use crate::{Web, pages};
 
@@ -22,16 +22,16 @@ const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-
     trusted-types slipway";
 
 /// Puts the guards around the routes; the outermost stands last.
-pub(crate) fn around(routes: Router<Arc<Web>>, web: Arc<Web>, door: Door) -> Router {
+pub(crate) fn around(routes: Router<Arc<Web>>, web: Arc<Web>, access: Access) -> Router {
     routes
         .fallback(nothing)
         .method_not_allowed_fallback(not_that_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn(to_its_end))
         .layer(middleware::from_fn(foreign_pages))
-        .layer(middleware::from_fn_with_state((web.clone(), door), caller::find))
+        .layer(middleware::from_fn_with_state((web.clone(), access), caller::find))
         .layer(middleware::from_fn_with_state(web.clone(), time_limit))
-        .layer(middleware::from_fn_with_state(web.clone(), pages::dress))
+        .layer(middleware::from_fn_with_state(web.clone(), pages::error_pages::render))
         .layer(middleware::from_fn_with_state(web.clone(), headers))
         .with_state(web)
 }
@@ -45,7 +45,7 @@ async fn nothing(request: Request) -> Response {
     if is_api(path) || request.extensions().get::<Caller>().is_some_and(|caller| caller.proof == Proof::Known) {
         return Problem(no_such_path(path)).into_response();
     }
-    pages::nothing(path)
+    pages::error_pages::not_found(path)
 }
 
 async fn not_that_method(request: Request) -> Response {

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
-use router::{Follower, Router, Snapshot};
 use store::Live;
 use store::live::Remote;
 use tokio_util::sync::CancellationToken;
 
-use super::{parts, telemetry};
+use super::{roles, telemetry};
 use crate::config::Config;
 
 /// Runs until a signal.
@@ -20,19 +19,10 @@ pub fn main(path: Option<&Path>) -> ExitCode {
     super::run(path, alone)
 }
 
-/// A router that knows its table, and what keeps the table true.
-pub async fn start(config: &Config, live: Live) -> Result<(Router, Follower)> {
-    let router = parts::router(config)?;
-    let mut follower = Follower::new(router.handle(), live, model::RouterId::mint(store::random::bytes()))
-        .with_snapshot(Snapshot::new(config.data("router.snapshot")));
-    follower.first().await;
-    Ok((router, follower))
-}
-
 async fn alone(config: Config) -> Result<()> {
     let begun = Instant::now();
     let live = Live::new(Arc::new(Remote::open(&config.coordination_socket()).await));
-    let (router, follower) = start(&config, live).await?;
+    let (router, follower) = roles::router::start(&config, live).await?;
     let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
     let following = tokio::spawn(follower.run(stop.clone()));
     let told = drain.clone();

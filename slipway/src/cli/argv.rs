@@ -1,10 +1,28 @@
-//! The words of a command line before and after clap: `topic:verb` in two, and a line that can not be understood as a failure
+//! The command line before and after clap: `topic:verb` in two, and a line that can not be understood as a failure
 //! like all others. Pure.
 
 use std::ffi::OsString;
 
+use clap::Parser;
 use clap::error::ErrorKind;
 use model::{Code, UserError};
+
+use super::args::Cli;
+
+/// A line that can not be read.
+pub struct Unread {
+    /// What clap says of it.
+    pub error: clap::Error,
+    /// Whether JSON is wanted of the failure.
+    pub json: bool,
+}
+
+/// Reads the command line of this process.
+pub fn parse(words: Vec<OsString>) -> Result<Cli, Unread> {
+    let words = split_colon(words);
+    let json = wants_json(&words);
+    Cli::try_parse_from(words).map_err(|error| Unread { error, json })
+}
 
 /// Splits `topic:verb` into two words; `config:set A=b:c` keeps its other words.
 pub fn split_colon(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
@@ -65,8 +83,7 @@ pub fn misread(error: &clap::Error) -> Option<UserError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::args::Cli;
-    use clap::{CommandFactory, Parser};
+    use clap::CommandFactory;
 
     fn words(text: &str) -> Vec<OsString> {
         text.split(' ').map(OsString::from).collect()

@@ -10,7 +10,7 @@ use http::{StatusCode, header};
 use model::{Code, UserError};
 use serde::de::DeserializeOwned;
 
-use crate::guard::MAX_BODY;
+use crate::middleware::MAX_BODY;
 use crate::problem::Problem;
 
 /// How much of a body that is too large is read and thrown away: a client that still writes would not see the answer.

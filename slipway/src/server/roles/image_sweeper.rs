@@ -4,13 +4,24 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::registry::{ContentDigest, Registry};
 use anyhow::Result;
-use registry::{ContentDigest, Registry};
+
 use store::Records;
 use tokio_util::sync::CancellationToken;
 
+use super::{Role, Stage, made};
+
+pub const ROLE: Role = Role { name: "image sweeper", needs: &["registry"], start: |wiring| Box::pin(start(wiring)) };
+
+async fn start(wiring: &mut super::Wiring) -> Result<()> {
+    let (config, records, registry) = (wiring.config.registry.clone(), wiring.records.clone(), made(&wiring.registry)?.registry.clone());
+    wiring.spawn(Stage::Core, ROLE.name, |stop| run(config, records, registry, stop));
+    Ok(())
+}
+
 /// Sweeps on a timer until it is told to stop.
-pub async fn run(config: crate::config::Registry, records: Records, registry: Arc<Registry>, shutdown: CancellationToken) -> Result<()> {
+async fn run(config: crate::config::Registry, records: Records, registry: Arc<Registry>, shutdown: CancellationToken) -> Result<()> {
     let mut tick = tokio::time::interval(Duration::from_secs(60 * config.sweep_minutes.max(1)));
     let min_age = Duration::from_secs(60 * config.sweep_min_age_minutes);
     loop {

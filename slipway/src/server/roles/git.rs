@@ -1,0 +1,45 @@
+//! gitreceive, and the clearing of what destroyed apps leave: the repositories are the last part of it to be there.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use super::{Role, Stage, made};
+use crate::config::Config;
+use crate::server::disk_reserve::DiskReserve;
+use crate::server::{desk, estate};
+
+pub const ROLE: Role = Role {
+    name: "gitreceive",
+    needs: &["registry", "builder", "manager", "supervisor", "dashboard", "rollouts"],
+    start: |wiring| Box::pin(start(wiring)),
+};
+
+async fn start(wiring: &mut super::Wiring) -> Result<()> {
+    let config = wiring.config.clone();
+    let disk_reserve = DiskReserve::new(config.platform.data_dir.clone(), config.disk.reserve_mb * 1_000_000);
+    let (manager, web) = (made(&wiring.manager)?.clone(), made(&wiring.web)?.clone());
+    let oneoffs = made(&wiring.one_offs)?.clone();
+    let desk = Arc::new(desk::ManagerDesk { manager: manager.clone(), web, oneoffs, disk_reserve });
+    let git = gitreceive::Server::bind(settings(&config)?, desk)
+        .await
+        .with_context(|| format!("could not listen on {} for git", config.ssh.listen))?;
+    let parts = estate::Parts {
+        repositories: git.repositories(),
+        registry: made(&wiring.registry)?.registry.clone(),
+        builder: made(&wiring.builder)?.clone(),
+        logs: made(&wiring.logs)?.clone(),
+    };
+    manager.set_estate(Arc::new(parts));
+    wiring.spawn(Stage::Intake, ROLE.name, |stop| async move { Ok(git.serve(stop).await?) });
+    Ok(())
+}
+
+/// gitreceive as the configuration wants it.
+fn settings(config: &Config) -> Result<gitreceive::Config> {
+    let program = std::env::current_exe().context("could not find this program")?;
+    let mut settings = gitreceive::Config::new(config.ssh.listen, config.data("git"), config.platform.run_dir.join("git"), program);
+    settings.max_pack = config.ssh.max_push_mb * 1_000_000;
+    settings.post_quantum_only = config.ssh.post_quantum_only;
+    Ok(settings)
+}
