@@ -1,4 +1,4 @@
-//! What an operator may set for this role.
+//! The settings of this role, with their defaults.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -8,11 +8,11 @@ use std::time::Duration;
 /// Settings of the SSH endpoint. [`Config::new`] has the defaults.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where to listen.
+    /// The address of the SSH endpoint.
     pub listen: SocketAddr,
-    /// Where repositories and the host key live.
+    /// The directory of the repositories and the host key.
     pub data_dir: PathBuf,
-    /// Where the socket for hooks and the notes of running pushes live. A short path: a socket's path has at most 107 bytes.
+    /// The directory of the hooks' socket and the pid files of running pushes. A short path: a socket's has at most 107 bytes.
     pub run_dir: PathBuf,
     /// This binary: git starts it as the hooks.
     pub hook_program: PathBuf,
@@ -34,10 +34,10 @@ pub struct Config {
     pub rejection_time: Duration,
     /// Refuse key exchanges that a later quantum computer could undo. Clients older than OpenSSH 9.9 can not connect then.
     pub post_quantum_only: bool,
-    /// Silence after which the client is asked whether it is still there; five unanswered questions end the connection.
+    /// Silence after which a keepalive message is sent; five without an answer end the connection.
     pub keepalive: Duration,
-    /// Connections, caps and rates.
-    pub caps: Caps,
+    /// How many connections are admitted, and how fast.
+    pub connection_limits: ConnectionLimits,
     /// Commands that one user may run at once.
     pub commands_per_user: usize,
     /// Channels that one connection may have open.
@@ -46,29 +46,29 @@ pub struct Config {
     pub grace: Duration,
 }
 
-/// How many connections are taken.
+/// How many connections are admitted, and how fast.
 #[derive(Debug, Clone)]
-pub struct Caps {
-    /// All together.
+pub struct ConnectionLimits {
+    /// Open connections of the whole server.
     pub total: usize,
-    /// From one address (for IPv6: from one /64 network).
+    /// Open connections from one address (for IPv6: from one /64 network).
     pub per_address: usize,
-    /// From one address, before they are logged in.
+    /// Open connections from one address that are not logged in yet.
     pub logging_in: usize,
-    /// Greeted from one address without a wait. A login that succeeds does not count.
+    /// New connections from one address without a wait. A login that succeeds does not count.
     pub burst: u32,
-    /// Greeted from one address per second beyond that; others wait, for ten seconds at most.
+    /// New connections from one address per second beyond the burst; others wait, for ten seconds at most.
     pub per_second: f64,
 }
 
-impl Default for Caps {
+impl Default for ConnectionLimits {
     fn default() -> Self {
         Self { total: 1000, per_address: 100, logging_in: 50, burst: 10, per_second: 5.0 }
     }
 }
 
 impl Config {
-    /// The defaults, with what has none.
+    /// The defaults; the arguments have none.
     pub fn new(listen: SocketAddr, data_dir: PathBuf, run_dir: PathBuf, hook_program: PathBuf) -> Self {
         Self {
             listen,
@@ -85,7 +85,7 @@ impl Config {
             rejection_time: Duration::from_millis(300),
             post_quantum_only: false,
             keepalive: Duration::from_secs(15),
-            caps: Caps::default(),
+            connection_limits: ConnectionLimits::default(),
             commands_per_user: 32,
             channels_per_connection: 10,
             grace: Duration::from_secs(30),

@@ -1,85 +1,14 @@
-//! How git is spawned: by argument vector, with an environment that is ours from the first to the last variable.
-//!
-//! Nothing of the server's environment, of the system's or of a user's git configuration reaches it.
+//! The git half: repositories, the rules of refs, and the git processes that serve pushes and fetches.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-
-use rustix::process::{Pid, Resource, Rlimit, Signal};
-use tokio::process::{Child, Command};
-
-use crate::source::Quarantine;
-
-/// Longest time on the processor that one git process may use, in seconds: the end of packs made to be slow.
-const PROCESSOR_SECONDS: u64 = 15 * 60;
-
-/// How to start git.
-#[derive(Debug, Clone)]
-pub struct Git {
-    /// The program.
-    pub program: PathBuf,
-    /// Where git finds its own helpers, the value of `PATH`.
-    pub search: OsString,
-    /// An empty directory that stands in for a home.
-    pub home: PathBuf,
-}
-
-impl Git {
-    /// A command with a clean environment, in its own process group.
-    pub fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
-        command
-            .env_clear()
-            .env("PATH", &self.search)
-            .env("HOME", &self.home)
-            .env("LC_ALL", "C")
-            .env("TZ", "UTC")
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_ATTR_NOSYSTEM", "1")
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .env("GIT_NO_REPLACE_OBJECTS", "1")
-            .env("GIT_NO_LAZY_FETCH", "1")
-            .current_dir(&self.home)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
-        command
-    }
-
-    /// The same, over one repository; `quarantine` makes objects visible that are not accepted yet.
-    pub(crate) fn over(&self, repository: &Path, quarantine: Option<&Quarantine>) -> Command {
-        let mut command = self.command();
-        command.env("GIT_DIR", repository);
-        if let Some(quarantine) = quarantine {
-            command.env("GIT_OBJECT_DIRECTORY", &quarantine.objects);
-            command.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", &quarantine.alternates);
-            command.env("GIT_QUARANTINE_PATH", &quarantine.objects);
-        }
-        command
-    }
-}
-
-/// Limits a process just started, before it reads its first byte; its children inherit them.
-pub(crate) fn limit(child: &Child) -> std::io::Result<()> {
-    let cap = |value| Rlimit { current: Some(value), maximum: Some(value) };
-    if let Some(pid) = pid(child) {
-        rustix::process::prlimit(Some(pid), Resource::Cpu, cap(PROCESSOR_SECONDS))?;
-        rustix::process::prlimit(Some(pid), Resource::Core, cap(0))?;
-    }
-    Ok(())
-}
-
-/// Ends a process and everything that it started.
-pub(crate) fn end_group(child: &Child) {
-    if let Some(pid) = pid(child) {
-        // The group may be gone already, which is what was wanted.
-        let _ = rustix::process::kill_process_group(pid, Signal::TERM);
-    }
-}
-
-pub(crate) fn pid(child: &Child) -> Option<Pid> {
-    child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
-}
+pub(crate) mod commit_source;
+pub(crate) mod housekeeping;
+pub(crate) mod pid_files;
+pub(crate) mod process;
+pub(crate) mod pushes;
+pub(crate) mod quarantine;
+pub(crate) mod receive;
+pub(crate) mod refs;
+pub(crate) mod repositories;
+pub(crate) mod shallow_negotiation;
+pub(crate) mod tree_stats;
+pub(crate) mod upload;

@@ -1,9 +1,9 @@
-//! The spool: a queue of bytes that never makes its writer wait.
+//! The spool: a queue of bytes whose writer never waits.
 //!
-//! One SSH connection is one task: whoever blocks it, blocks every channel in both directions. So everything that comes from a
-//! client, and everything a push says, goes through such a queue: in memory up to a cap, above it into an unlinked file, above
-//! that an error. Once bytes went to the file all later ones follow them until the file is read empty, so that order is kept.
-//! The file is written and read in place: its blocks are in the page cache, and a blocked writer is what this type exists to avoid.
+//! One SSH connection is one task, and a blocked task blocks every channel in both directions. So all input of a client and all
+//! output of a push goes through a spool: in memory up to a cap, above it into an unlinked file, above that an error. Once bytes
+//! went to the file all later ones follow them until the file is read empty, so that order is kept. The file is read and written
+//! synchronously: its blocks are in the page cache.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -25,17 +25,17 @@ pub struct SpoolLimits {
     pub memory: usize,
     /// Bytes kept in the file beyond them.
     pub disk: u64,
-    /// Where the file is made; it has no name and is gone with the spool.
+    /// The directory of the file, which is unlinked at once and freed with the spool.
     pub dir: Arc<Path>,
 }
 
-/// Why bytes were not taken.
+/// Why bytes were not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    /// Both caps are reached.
+    /// Both connection_limits are reached.
     #[error("more than {limit} bytes wait to be read")]
     Full {
-        /// The sum of both caps.
+        /// The sum of both connection_limits.
         limit: u64,
     },
     /// The file could not be made or written, most likely a full disk.
@@ -65,25 +65,25 @@ impl Shared {
     }
 }
 
-/// The end that takes bytes. Dropping the last one ends the stream.
-pub struct Intake {
+/// The writing end. Dropping it ends the stream.
+pub struct SpoolWriter {
     shared: Arc<Shared>,
 }
 
-/// The end that gives them. Dropping it makes the intake throw everything away.
-pub struct Outlet {
+/// The reading end. Dropping it makes the writer discard everything.
+pub struct SpoolReader {
     shared: Arc<Shared>,
 }
 
 /// Makes a spool.
-pub fn spool(limits: SpoolLimits) -> (Intake, Outlet) {
+pub fn spool(limits: SpoolLimits) -> (SpoolWriter, SpoolReader) {
     let state = State { memory: VecDeque::new(), memory_bytes: 0, file: None, read_at: 0, write_at: 0, ended: false, abandoned: false };
     let shared = Arc::new(Shared { limits, state: Mutex::new(state), ready: Notify::new() });
-    (Intake { shared: shared.clone() }, Outlet { shared })
+    (SpoolWriter { shared: shared.clone() }, SpoolReader { shared })
 }
 
-impl Intake {
-    /// Takes bytes at once. When nobody reads any more they are thrown away, which is not an error.
+impl SpoolWriter {
+    /// Appends bytes without waiting. Without a reader they are discarded, which is not an error.
     pub fn push(&self, bytes: Bytes) -> Result<(), SpoolError> {
         if bytes.is_empty() {
             return Ok(());
@@ -102,7 +102,7 @@ impl Intake {
                 return Err(SpoolError::Full { limit: limits.disk + limits.memory as u64 });
             }
             if state.file.is_none() {
-                state.file = Some(nameless(&limits.dir).map_err(SpoolError::File)?);
+                state.file = Some(unlinked_file(&limits.dir).map_err(SpoolError::File)?);
             }
             let at = state.write_at;
             let file = state.file.as_ref().expect("the file was made just above");
@@ -114,20 +114,20 @@ impl Intake {
         Ok(())
     }
 
-    /// Says that nothing more will come.
+    /// Ends the stream.
     pub fn end(&self) {
         self.shared.state().ended = true;
         self.shared.ready.notify_one();
     }
 }
 
-impl Drop for Intake {
+impl Drop for SpoolWriter {
     fn drop(&mut self) {
         self.end();
     }
 }
 
-impl Outlet {
+impl SpoolReader {
     /// The next bytes; `None` at the end. A file that can not be read back is an error, and the end.
     pub async fn next(&mut self) -> Option<io::Result<Bytes>> {
         loop {
@@ -158,7 +158,7 @@ impl Outlet {
             }
             state.read_at += buffer.len() as u64;
             if state.read_at == state.write_at {
-                // Read empty: give the blocks back, and start in memory again.
+                // Read empty: free the blocks, and use memory again.
                 state.file = None;
                 state.read_at = 0;
                 state.write_at = 0;
@@ -169,7 +169,7 @@ impl Outlet {
     }
 }
 
-impl Drop for Outlet {
+impl Drop for SpoolReader {
     fn drop(&mut self) {
         let mut state = self.shared.state();
         state.abandoned = true;
@@ -187,9 +187,9 @@ enum Taken {
     NotYet,
 }
 
-/// A file without a name, readable by nobody else, gone with its descriptor.
-fn nameless(dir: &Path) -> io::Result<File> {
-    let path = dir.join(format!("spool-{}", crate::chance::hex::<16>()));
+/// A private file without a name, freed with its descriptor.
+fn unlinked_file(dir: &Path) -> io::Result<File> {
+    let path = dir.join(format!("spool-{}", crate::random::hex::<16>()));
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
     std::fs::remove_file(&path)?;
     Ok(file)
@@ -204,9 +204,9 @@ mod tests {
         SpoolLimits { memory, disk, dir: dir.into() }
     }
 
-    fn drain(outlet: &mut Outlet) -> Vec<u8> {
+    fn drain(reader: &mut SpoolReader) -> Vec<u8> {
         let mut all = Vec::new();
-        while let Taken::Bytes(bytes) = outlet.take() {
+        while let Taken::Bytes(bytes) = reader.take() {
             all.extend_from_slice(&bytes.expect("the file reads back"));
         }
         all
@@ -215,42 +215,42 @@ mod tests {
     #[test]
     fn above_both_caps_it_refuses_and_leaves_no_name() {
         let dir = tempfile::tempdir().expect("a directory");
-        let (intake, mut outlet) = spool(limits(dir.path(), 4, 6));
-        intake.push(Bytes::from_static(b"abcd")).expect("memory");
-        intake.push(Bytes::from_static(b"efghij")).expect("disk");
-        assert!(matches!(intake.push(Bytes::from_static(b"k")), Err(SpoolError::Full { limit: 10 })));
+        let (writer, mut reader) = spool(limits(dir.path(), 4, 6));
+        writer.push(Bytes::from_static(b"abcd")).expect("memory");
+        writer.push(Bytes::from_static(b"efghij")).expect("disk");
+        assert!(matches!(writer.push(Bytes::from_static(b"k")), Err(SpoolError::Full { limit: 10 })));
         assert_eq!(std::fs::read_dir(dir.path()).expect("the directory").count(), 0);
-        assert_eq!(drain(&mut outlet), b"abcdefghij");
-        intake.push(Bytes::from_static(b"klm")).expect("room again");
-        assert_eq!(drain(&mut outlet), b"klm");
+        assert_eq!(drain(&mut reader), b"abcdefghij");
+        writer.push(Bytes::from_static(b"klm")).expect("room again");
+        assert_eq!(drain(&mut reader), b"klm");
     }
 
     #[tokio::test]
     async fn a_reader_wakes_and_sees_the_end() {
         let dir = tempfile::tempdir().expect("a directory");
-        let (intake, mut outlet) = spool(limits(dir.path(), 1, 100));
+        let (writer, mut reader) = spool(limits(dir.path(), 1, 100));
         let reader = tokio::spawn(async move {
             let mut all = Vec::new();
-            while let Some(bytes) = outlet.next().await {
+            while let Some(bytes) = reader.next().await {
                 all.extend_from_slice(&bytes.expect("the file reads back"));
             }
             all
         });
         for part in [&b"one "[..], b"two ", b"three"] {
-            intake.push(Bytes::from_static(part)).expect("room");
+            writer.push(Bytes::from_static(part)).expect("room");
             tokio::task::yield_now().await;
         }
-        drop(intake);
+        drop(writer);
         assert_eq!(reader.await.expect("the reader"), b"one two three");
     }
 
     #[test]
     fn without_a_reader_everything_is_thrown_away() {
         let dir = tempfile::tempdir().expect("a directory");
-        let (intake, outlet) = spool(limits(dir.path(), 1, 1));
-        drop(outlet);
+        let (writer, reader) = spool(limits(dir.path(), 1, 1));
+        drop(reader);
         for _ in 0..10 {
-            intake.push(Bytes::from_static(b"more than fits")).expect("nobody cares");
+            writer.push(Bytes::from_static(b"more than fits")).expect("discarded");
         }
     }
 
@@ -260,20 +260,20 @@ mod tests {
             steps in proptest::collection::vec(proptest::option::weighted(0.7, proptest::collection::vec(any::<u8>(), 1..40)), 1..60),
         ) {
             let dir = tempfile::tempdir().expect("a directory");
-            let (intake, mut outlet) = spool(limits(dir.path(), 50, 1 << 20));
+            let (writer, mut reader) = spool(limits(dir.path(), 50, 1 << 20));
             let (mut sent, mut read) = (Vec::new(), Vec::new());
             for step in steps {
                 match step {
                     Some(bytes) => {
                         sent.extend_from_slice(&bytes);
-                        intake.push(bytes.into()).expect("room");
+                        writer.push(bytes.into()).expect("room");
                     }
-                    None => if let Taken::Bytes(bytes) = outlet.take() {
+                    None => if let Taken::Bytes(bytes) = reader.take() {
                         read.extend_from_slice(&bytes.expect("the file reads back"));
                     }
                 }
             }
-            read.extend(drain(&mut outlet));
+            read.extend(drain(&mut reader));
             prop_assert_eq!(sent, read);
         }
     }

@@ -2,7 +2,7 @@
 
 use model::{AppEnv, Code, UserError, push_output};
 
-use crate::exec_line::ExecLineError;
+use crate::ssh::exec_line::ExecLineError;
 
 /// The exec line is not understood.
 pub(crate) fn exec_line(error: &ExecLineError) -> UserError {

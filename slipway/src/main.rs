@@ -15,8 +15,8 @@ use cli::{argv, exit, terminal};
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     let name = words.first().and_then(|word| Path::new(word).file_name().map(OsStr::to_os_string)).unwrap_or_default();
-    if let Some(kind) = gitreceive::hook::HookKind::from_program(&name) {
-        return gitreceive::hook::main(kind);
+    if let Some(kind) = gitreceive::hooks::HookKind::from_program(&name) {
+        return gitreceive::hooks::main(kind);
     }
     if name == "gitreceive" && words.get(1).is_none_or(|word| word != "upload-key") {
         eprintln!("usage: cat id_ed25519.pub | sudo gitreceive upload-key <user>");

@@ -17,8 +17,8 @@ use crate::cli::exit;
 use crate::config::{self, Config};
 use roles::Wiring;
 
+mod backend;
 pub mod boot;
-mod desk;
 mod disk_reserve;
 pub mod doctor;
 mod estate;

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use gitreceive::hook::{self, HookKind};
+use gitreceive::hooks::{self, HookKind};
 
 fn main() -> ExitCode {
     match std::env::args_os().next().as_deref().and_then(HookKind::from_program) {
-        Some(kind) => hook::main(kind),
+        Some(kind) => hooks::main(kind),
         None => ExitCode::from(2),
     }
 }

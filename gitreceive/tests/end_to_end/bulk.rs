@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::harness::{House, noise, ok};
+use crate::harness::{TestServer, noise, ok};
 
 const MB: usize = 1_000_000;
 
@@ -17,10 +17,10 @@ fn peak_memory() -> u64 {
 
 #[test]
 fn two_hundred_megabytes_both_ways_do_not_hang() {
-    let house = House::start();
+    let server = TestServer::start();
     let block = noise(MB);
     let before = peak_memory();
-    let mut ssh = house.ssh("ann", &[], &["cat"]);
+    let mut ssh = server.ssh("ann", &[], &["cat"]);
     let mut child = ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("ssh runs");
     let mut stdin = child.stdin.take().expect("stdin");
     let mut stdout = child.stdout.take().expect("stdout");
@@ -49,27 +49,27 @@ fn two_hundred_megabytes_both_ways_do_not_hang() {
 
 #[test]
 fn a_push_of_two_hundred_megabytes() {
-    let house = House::start();
-    let at = house.work("work");
+    let server = TestServer::start();
+    let at = server.work("work");
     for n in 0..8 {
-        house.commit(&at, &format!("big-{n}.bin"), &noise(25 * MB));
+        server.commit(&at, &format!("big-{n}.bin"), &noise(25 * MB));
     }
     let before = peak_memory();
     let started = Instant::now();
-    ok(house.git(&at, &["-c", "core.bigFileThreshold=1m", "push", "-q", "paas-dev", "main"]));
+    ok(server.git(&at, &["-c", "core.bigFileThreshold=1m", "push", "-q", "paas-dev", "main"]));
     eprintln!("200 MB pushed in {:?}, memory grew by {} MB", started.elapsed(), (peak_memory() - before) / MB as u64);
     assert!(peak_memory() - before < 64 * MB as u64, "memory is not bounded");
-    assert_eq!(house.branch("acme/shop/dev", "main"), Some(house.head(&at)));
-    let dir = house.dir.path();
+    assert_eq!(server.branch("acme/shop/dev", "main"), Some(server.head(&at)));
+    let dir = server.dir.path();
     let started = Instant::now();
-    ok(house.git(dir, &["clone", "-q", &house.url("acme/shop/dev"), "copy"]));
+    ok(server.git(dir, &["clone", "-q", &server.url("acme/shop/dev"), "copy"]));
     eprintln!("and cloned in {:?}", started.elapsed());
 }
 
 #[test]
 fn nonsense_before_the_login_costs_nothing() {
-    let house = House::start_with(|config| {
-        config.caps.burst = 1000;
+    let server = TestServer::start_with(|config| {
+        config.connection_limits.burst = 1000;
         config.login_timeout = Duration::from_secs(2);
     });
     let before = peak_memory();
@@ -79,7 +79,7 @@ fn nonsense_before_the_login_costs_nothing() {
     let zeros = [b"SSH-2.0-x\r\n".to_vec(), vec![0; 4 * MB]].concat();
     for nonsense in [huge, endless, lines, zeros] {
         for _ in 0..10 {
-            let mut stream = TcpStream::connect(house.address).expect("a connection");
+            let mut stream = TcpStream::connect(server.address).expect("a connection");
             stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
             // The server may hang up in the middle of it.
             let _ = stream.write_all(&nonsense);
@@ -90,18 +90,18 @@ fn nonsense_before_the_login_costs_nothing() {
     }
     let grown = (peak_memory() - before) / MB as u64;
     assert!(grown < 64, "memory grew by {grown} MB");
-    assert_eq!(ok(house.ssh("ann", &[], &["status", "0"])), "out\n");
+    assert_eq!(ok(server.ssh("ann", &[], &["status", "0"])), "out\n");
 }
 
 #[test]
 fn connections_are_capped_and_those_that_do_not_log_in_are_ended() {
-    let house = House::start_with(|config| {
+    let server = TestServer::start_with(|config| {
         config.login_timeout = Duration::from_millis(1500);
-        config.caps.logging_in = 10;
-        config.caps.burst = 100;
+        config.connection_limits.logging_in = 10;
+        config.connection_limits.burst = 100;
     });
     let before = peak_memory();
-    let mut open: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(house.address).expect("a connection")).collect();
+    let mut open: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(server.address).expect("a connection")).collect();
     let mut greeted = 0;
     for stream in &mut open {
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
@@ -117,5 +117,5 @@ fn connections_are_capped_and_those_that_do_not_log_in_are_ended() {
     }
     assert!(started.elapsed() < Duration::from_secs(15), "silent connections were kept");
     assert!(peak_memory() - before < 32 * MB as u64);
-    assert_eq!(ok(house.ssh("ann", &[], &["status", "0"])), "out\n");
+    assert_eq!(ok(server.ssh("ann", &[], &["status", "0"])), "out\n");
 }

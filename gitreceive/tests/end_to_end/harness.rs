@@ -1,4 +1,4 @@
-//! Starts the real server with a desk, makes keys and working copies, and runs the real clients against it.
+//! Starts the real server with a backend, makes keys and working copies, and runs the real clients against it.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,14 +12,14 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::desk::TestDesk;
+use crate::backend::TestBackend;
 
 /// How long anything may take before the test fails.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-pub struct House {
+pub struct TestServer {
     pub dir: TempDir,
-    pub desk: Arc<TestDesk>,
+    pub backend: Arc<TestBackend>,
     pub address: SocketAddr,
     pub repositories: Repositories,
     runtime: Option<Runtime>,
@@ -27,39 +27,39 @@ pub struct House {
     served: Option<tokio::task::JoinHandle<()>>,
 }
 
-impl House {
+impl TestServer {
     pub fn start() -> Self {
         Self::start_with(|_| {})
     }
 
     pub fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let desk = Arc::new(TestDesk::default());
-        let house = Self::over(dir, desk, change);
-        house.add_key("ann");
-        house
+        let backend = Arc::new(TestBackend::default());
+        let server = Self::over(dir, backend, change);
+        server.add_key("ann");
+        server
     }
 
     /// A server over data that is there already.
-    pub fn over(dir: TempDir, desk: Arc<TestDesk>, change: impl FnOnce(&mut Config)) -> Self {
+    pub fn over(dir: TempDir, backend: Arc<TestBackend>, change: impl FnOnce(&mut Config)) -> Self {
         let hook = PathBuf::from(env!("CARGO_BIN_EXE_gitreceive-hook"));
         let listen = "127.0.0.1:0".parse().expect("an address");
         let mut config = Config::new(listen, dir.path().join("data"), dir.path().join("run"), hook);
         config.grace = Duration::from_secs(10);
         change(&mut config);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-        let server = runtime.block_on(Server::bind(config, desk.clone())).expect("a server");
+        let server = runtime.block_on(Server::bind(config, backend.clone())).expect("a server");
         let (address, repositories) = (server.address().expect("an address"), server.repositories());
         let stop = CancellationToken::new();
         let token = stop.clone();
         let served = runtime.spawn(async move { server.serve(token).await.expect("serving") });
-        Self { dir, desk, address, repositories, runtime: Some(runtime), stop, served: Some(served) }
+        Self { dir, backend, address, repositories, runtime: Some(runtime), stop, served: Some(served) }
     }
 
-    /// The data and the desk, for another server.
-    pub fn take(mut self) -> (TempDir, Arc<TestDesk>) {
+    /// The data and the backend, for another server.
+    pub fn take(mut self) -> (TempDir, Arc<TestBackend>) {
         let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().expect("a directory"));
-        (dir, self.desk.clone())
+        (dir, self.backend.clone())
     }
 
     /// Stops in order and waits for it.
@@ -70,10 +70,10 @@ impl House {
         }
     }
 
-    /// Makes a key of that name and tells the desk whose it is.
+    /// Makes a key of that name and tells the backend whose it is.
     pub fn add_key(&self, user: &'static str) {
         let line = self.make_key(user, &["-t", "ed25519"]);
-        self.desk.keys.lock().expect("the desk").insert(line, user);
+        self.backend.keys.lock().expect("the backend").insert(line, user);
     }
 
     /// Makes a key that nobody knows; its line.
@@ -195,16 +195,16 @@ impl House {
         files
     }
 
-    /// Waits until the desk's record fits, or fails with what was missing.
+    /// Waits until the backend's record fits, or fails with what was missing.
     pub fn wait(&self, what: &str, fits: impl Fn(&[String]) -> bool) {
         let runtime = self.runtime.as_ref().expect("a running server");
-        let mut seen = self.desk.seen.subscribe();
+        let mut seen = self.backend.seen.subscribe();
         let waited = runtime.block_on(async { tokio::time::timeout(DEADLINE, seen.wait_for(|seen| fits(seen))).await.is_ok() });
-        assert!(waited, "missing: {what}; seen: {:#?}", self.desk.noted());
+        assert!(waited, "missing: {what}; seen: {:#?}", self.backend.noted());
     }
 }
 
-impl Drop for House {
+impl Drop for TestServer {
     fn drop(&mut self) {
         self.stop.cancel();
         if let Some(runtime) = self.runtime.take() {
@@ -220,7 +220,7 @@ pub fn ok(mut command: Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Runs a command and shows everything it said.
+/// Runs a command and shows everything it output.
 pub fn run(mut command: Command) -> (Option<i32>, String) {
     let output = command.output().expect("the program runs");
     (output.status.code(), text(&output))

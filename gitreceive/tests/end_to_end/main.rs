@@ -1,7 +1,7 @@
-//! The SSH endpoint as users meet it: real OpenSSH, real git, a server on port 0, a desk that records what it is asked.
+//! The SSH endpoint as users meet it: real OpenSSH, real git, a server on port 0, a backend that records what it is asked.
 
+mod backend;
 mod bulk;
-mod desk;
 mod harness;
 mod push;
 mod refused;

@@ -3,40 +3,40 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use gitreceive::{EntryKind, FileRead, Source, Verdict};
+use gitreceive::{CommitSource, EntryKind, FileRead, PushDecision};
 use tokio::io::AsyncReadExt;
 
-use crate::harness::{House, ok};
+use crate::harness::{TestServer, ok};
 
 #[test]
 fn a_quarantined_commit_is_read_listed_archived_and_surveyed() {
-    let house = House::start();
-    let at = house.work("work");
-    ok(house.git(&at, &["push", "-q", "paas-dev", "main"]));
-    let old = house.head(&at);
-    house.commit(&at, "sub/deep/b.txt", b"bee\n");
-    house.commit(&at, "run.sh", b"#!/bin/sh\n");
-    ok(house.git(&at, &["update-index", "--chmod=+x", "run.sh"]));
-    ok(house.git(&at, &["update-index", "--add", "--cacheinfo", &format!("160000,{old},vendor/lib")]));
+    let server = TestServer::start();
+    let at = server.work("work");
+    ok(server.git(&at, &["push", "-q", "paas-dev", "main"]));
+    let old = server.head(&at);
+    server.commit(&at, "sub/deep/b.txt", b"bee\n");
+    server.commit(&at, "run.sh", b"#!/bin/sh\n");
+    ok(server.git(&at, &["update-index", "--chmod=+x", "run.sh"]));
+    ok(server.git(&at, &["update-index", "--add", "--cacheinfo", &format!("160000,{old},vendor/lib")]));
     std::os::unix::fs::symlink("/etc/passwd", at.join("link")).expect("a link");
     std::fs::write(at.join("movie.bin"), "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n").expect("a file");
-    ok(house.git(&at, &["add", "link", "movie.bin"]));
-    ok(house.git(&at, &["commit", "-q", "-m", "third\n\nbody"]));
+    ok(server.git(&at, &["add", "link", "movie.bin"]));
+    ok(server.git(&at, &["commit", "-q", "-m", "third\n\nbody"]));
 
     let found: Arc<Mutex<Vec<String>>> = Arc::default();
     let keep = found.clone();
-    house.desk.on_pre(move |push, _| {
+    server.backend.on_pre(move |push, _| {
         let keep = keep.clone();
         async move {
             let old = push.change.old.clone().expect("a value before");
             let seen = look(&push.source, &old).await;
             keep.lock().expect("the record").extend(seen);
-            Verdict::Accept
+            PushDecision::Accept
         }
     });
-    ok(house.git(&at, &["push", "-q", "paas-dev", "main"]));
-    let tree = ok(house.git(&at, &["rev-parse", "HEAD^{tree}"])).trim().to_owned();
-    let sub = ok(house.git(&at, &["rev-parse", "HEAD:sub"])).trim().to_owned();
+    ok(server.git(&at, &["push", "-q", "paas-dev", "main"]));
+    let tree = ok(server.git(&at, &["rev-parse", "HEAD^{tree}"])).trim().to_owned();
+    let sub = ok(server.git(&at, &["rev-parse", "HEAD:sub"])).trim().to_owned();
     let found = found.lock().expect("the record").clone();
     let wanted = [
         format!("tree {tree} {sub} None"),
@@ -51,7 +51,7 @@ fn a_quarantined_commit_is_read_listed_archived_and_surveyed() {
     assert_eq!(found[..found.len()], wanted[..], "{found:#?}");
 }
 
-async fn look(source: &Source, old: &gitreceive::CommitId) -> Vec<String> {
+async fn look(source: &CommitSource, old: &gitreceive::CommitId) -> Vec<String> {
     let at = |path: &'static str| Path::new(path);
     let mut seen = Vec::new();
     let tree = |path| source.tree_id(at(path)).expect("a tree");
@@ -103,7 +103,7 @@ async fn look(source: &Source, old: &gitreceive::CommitId) -> Vec<String> {
 }
 
 /// The files of an archive, in its order, read from the headers of its 512-byte blocks.
-async fn names(source: &Source, root: &Path) -> String {
+async fn names(source: &CommitSource, root: &Path) -> String {
     let mut archive = source.archive(root).expect("an archive");
     let mut tar = Vec::new();
     archive.tar.read_to_end(&mut tar).await.expect("the tar");

@@ -2,146 +2,147 @@
 
 use std::process::Stdio;
 
-use crate::harness::{House, ok, run};
+use crate::harness::{TestServer, ok, run};
 
 #[test]
 fn verbs_have_streams_and_a_status() {
-    let house = House::start();
-    ok(house.ssh("ann", &[], &["status", "0"]));
-    let output = house.ssh("ann", &[], &["status", "7"]).output().expect("ssh runs");
+    let server = TestServer::start();
+    ok(server.ssh("ann", &[], &["status", "0"]));
+    let output = server.ssh("ann", &[], &["status", "7"]).output().expect("ssh runs");
     assert_eq!(output.status.code(), Some(7));
     assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
-    let (code, text) = run(house.ssh("ann", &[], &["no-such-verb"]));
+    let (code, text) = run(server.ssh("ann", &[], &["no-such-verb"]));
     assert_eq!((code, text.as_str()), (Some(2), "unknown\n"));
-    ok(house.ssh("ann", &[], &["status 0 'two words' a\\ b"]));
-    assert_eq!(house.desk.noted().last().map(String::as_str), Some(r#"verb ann ["status", "0", "two words", "a b"]"#));
-    assert_eq!(ok(house.ssh("ann", &["-tt"], &["terminal"])).split(' ').count(), 3);
-    assert_eq!(ok(house.ssh("ann", &[], &["terminal"])), "none");
+    ok(server.ssh("ann", &[], &["status 0 'two words' a\\ b"]));
+    assert_eq!(server.backend.noted().last().map(String::as_str), Some(r#"verb ann ["status", "0", "two words", "a b"]"#));
+    assert_eq!(ok(server.ssh("ann", &["-tt"], &["terminal"])).split(' ').count(), 3);
+    assert_eq!(ok(server.ssh("ann", &[], &["terminal"])), "none");
 }
 
 #[test]
 fn any_user_name_is_taken_and_none_counts() {
-    let house = House::start();
+    let server = TestServer::start();
     for name in ["git", "paas", "root", "ann", "no such user"] {
-        let mut ssh = house.ssh("ann", &["-l", name], &["status", "0"]);
+        let mut ssh = server.ssh("ann", &["-l", name], &["status", "0"]);
         ssh.stderr(Stdio::null());
         assert!(ssh.output().expect("ssh runs").status.success(), "{name}");
-        assert!(house.desk.noted().last().expect("a verb").starts_with("verb ann"));
+        assert!(server.backend.noted().last().expect("a verb").starts_with("verb ann"));
     }
 }
 
 #[test]
 fn an_unknown_key_is_refused_and_told_on_the_next_try() {
-    let house = House::start();
-    house.make_key("stranger", &["-t", "ed25519"]);
-    let (code, text) = run(house.ssh("stranger", &[], &["status", "0"]));
+    let server = TestServer::start();
+    server.make_key("stranger", &["-t", "ed25519"]);
+    let (code, text) = run(server.ssh("stranger", &[], &["status", "0"]));
     assert_eq!(code, Some(255));
     assert!(text.contains("Permission denied (publickey)"), "{text}");
-    let (_, text) = run(house.ssh("stranger", &[], &["status", "0"]));
+    let (_, text) = run(server.ssh("stranger", &[], &["status", "0"]));
     assert!(text.contains("SHA256:") && text.contains("[SW-K401]"), "{text}");
-    assert_eq!(house.desk.noted(), Vec::<String>::new());
-    let (code, _) = run(house.ssh("ann", &[], &["status", "0"]));
+    assert_eq!(server.backend.noted(), Vec::<String>::new());
+    let (code, _) = run(server.ssh("ann", &[], &["status", "0"]));
     assert_eq!(code, Some(0));
-    let (_, text) = run(house.ssh("ann", &[], &["status", "0"]));
+    let (_, text) = run(server.ssh("ann", &[], &["status", "0"]));
     assert!(!text.contains("SW-K401"), "the banner is for strangers: {text}");
 }
 
 #[test]
 fn several_keys_are_tried_until_one_fits() {
-    let house = House::start();
-    house.make_key("first", &["-t", "ed25519"]);
-    let key = house.key("ann").display().to_string();
-    ok(house.ssh("first", &["-i", &key], &["status", "0"]));
+    let server = TestServer::start();
+    server.make_key("first", &["-t", "ed25519"]);
+    let key = server.key("ann").display().to_string();
+    ok(server.ssh("first", &["-i", &key], &["status", "0"]));
 }
 
 #[test]
 fn every_good_kind_of_key_works_and_bad_ones_do_not() {
-    let house = House::start();
+    let server = TestServer::start();
     for (name, kind) in
         [("rsa", &["-t", "rsa", "-b", "3072"][..]), ("p256", &["-t", "ecdsa", "-b", "256"]), ("p521", &["-t", "ecdsa", "-b", "521"])]
     {
-        let line = house.make_key(name, kind);
-        house.desk.keys.lock().expect("the desk").insert(line, "ann");
-        ok(house.ssh(name, &[], &["status", "0"]));
+        let line = server.make_key(name, kind);
+        server.backend.keys.lock().expect("the backend").insert(line, "ann");
+        ok(server.ssh(name, &[], &["status", "0"]));
     }
-    let (code, _) = run(house.ssh("rsa", &["-o", "PubkeyAcceptedAlgorithms=ssh-rsa"], &["status", "0"]));
+    let (code, _) = run(server.ssh("rsa", &["-o", "PubkeyAcceptedAlgorithms=ssh-rsa"], &["status", "0"]));
     assert_eq!(code, Some(255), "RSA with SHA-1");
-    let line = house.make_key("short", &["-t", "rsa", "-b", "1024"]);
-    house.desk.keys.lock().expect("the desk").insert(line.split(' ').take(2).collect::<Vec<_>>().join(" "), "ann");
-    let (code, _) = run(house.ssh("short", &["-o", "RequiredRSASize=1024"], &["status", "0"]));
+    let line = server.make_key("short", &["-t", "rsa", "-b", "1024"]);
+    server.backend.keys.lock().expect("the backend").insert(line.split(' ').take(2).collect::<Vec<_>>().join(" "), "ann");
+    let (code, _) = run(server.ssh("short", &["-o", "RequiredRSASize=1024"], &["status", "0"]));
     assert_eq!(code, Some(255), "RSA with 1024 bits");
 }
 
 #[test]
 fn a_certificate_is_no_key() {
-    let house = House::start();
-    house.make_key("authority", &["-t", "ed25519"]);
+    let server = TestServer::start();
+    server.make_key("authority", &["-t", "ed25519"]);
     let mut sign = std::process::Command::new("ssh-keygen");
-    sign.args(["-q", "-I", "x", "-n", "paas", "-s"]).arg(house.key("authority")).arg(house.key("ann").with_extension("pub"));
+    sign.args(["-q", "-I", "x", "-n", "paas", "-s"]).arg(server.key("authority")).arg(server.key("ann").with_extension("pub"));
     ok(sign);
-    let (code, text) = run(house.ssh("ann", &["-o", "PubkeyAcceptedAlgorithms=ssh-ed25519-cert-v01@openssh.com"], &["status", "0"]));
+    let (code, text) = run(server.ssh("ann", &["-o", "PubkeyAcceptedAlgorithms=ssh-ed25519-cert-v01@openssh.com"], &["status", "0"]));
     assert_eq!(code, Some(255), "{text}");
-    ok(house.ssh("ann", &[], &["status", "0"]));
+    ok(server.ssh("ann", &[], &["status", "0"]));
 }
 
 #[test]
 fn passwords_are_not_even_offered() {
-    let house = House::start();
-    house.make_key("stranger", &["-t", "ed25519"]);
+    let server = TestServer::start();
+    server.make_key("stranger", &["-t", "ed25519"]);
     let (_, text) =
-        run(house.ssh("stranger", &["-v", "-o", "PreferredAuthentications=password,keyboard-interactive,publickey"], &["status", "0"]));
+        run(server.ssh("stranger", &["-v", "-o", "PreferredAuthentications=password,keyboard-interactive,publickey"], &["status", "0"]));
     let offered: Vec<&str> = text.lines().filter(|line| line.contains("Authentications that can continue")).collect();
     assert!(!offered.is_empty() && offered.iter().all(|line| line.trim().ends_with(": publickey")), "{offered:?}");
 }
 
 #[test]
 fn a_shell_a_subsystem_and_git_in_a_terminal_are_refused() {
-    let house = House::start();
+    let server = TestServer::start();
     for options in [&[][..], &["-tt"]] {
-        let (code, text) = run(house.ssh("ann", options, &[]));
+        let (code, text) = run(server.ssh("ann", options, &[]));
         assert_ne!(code, Some(0), "{text}");
         assert!(text.contains("shell request failed"), "{text}");
     }
-    let (code, text) = run(house.ssh("ann", &["-s"], &["sftp"]));
+    let (code, text) = run(server.ssh("ann", &["-s"], &["sftp"]));
     assert_ne!(code, Some(0));
     assert!(text.contains("subsystem request failed"), "{text}");
-    let (code, text) = run(house.ssh("ann", &["-tt"], &["git-upload-pack '/acme/shop/dev'"]));
+    let (code, text) = run(server.ssh("ann", &["-tt"], &["git-upload-pack '/acme/shop/dev'"]));
     assert_ne!(code, Some(0));
     assert!(text.contains("git can not run in a terminal"), "{text}");
 }
 
 #[test]
 fn nothing_is_forwarded() {
-    let house = House::start();
-    let port = house.address.port();
-    let (code, text) = run(house.ssh("ann", &["-W", &format!("127.0.0.1:{port}")], &[]));
+    let server = TestServer::start();
+    let port = server.address.port();
+    let (code, text) = run(server.ssh("ann", &["-W", &format!("127.0.0.1:{port}")], &[]));
     assert_ne!(code, Some(0));
     assert!(text.contains("administratively prohibited"), "{text}");
-    let (code, text) = run(house.ssh("ann", &["-o", "ExitOnForwardFailure=yes", "-R", "127.0.0.1:0:127.0.0.1:1"], &["status", "0"]));
+    let (code, text) = run(server.ssh("ann", &["-o", "ExitOnForwardFailure=yes", "-R", "127.0.0.1:0:127.0.0.1:1"], &["status", "0"]));
     assert_ne!(code, Some(0), "{text}");
-    let socket = house.dir.path().join("remote.sock").display().to_string();
-    let (code, text) = run(house.ssh("ann", &["-o", "ExitOnForwardFailure=yes", "-R", &format!("{socket}:127.0.0.1:1")], &["status", "0"]));
+    let socket = server.dir.path().join("remote.sock").display().to_string();
+    let (code, text) =
+        run(server.ssh("ann", &["-o", "ExitOnForwardFailure=yes", "-R", &format!("{socket}:127.0.0.1:1")], &["status", "0"]));
     assert_ne!(code, Some(0), "{text}");
     // Agent, X11 and foreign variables are refused and do not disturb the command.
-    let mut ssh = house.ssh("ann", &["-A", "-X", "-o", "SendEnv=LD_PRELOAD LANG"], &["status", "0"]);
+    let mut ssh = server.ssh("ann", &["-A", "-X", "-o", "SendEnv=LD_PRELOAD LANG"], &["status", "0"]);
     ssh.env("LANG", "C.UTF-8").env("DISPLAY", ":99");
     assert_eq!(ok(ssh), "out\n");
 }
 
 #[test]
 fn a_revoked_key_stops_in_the_middle_of_a_connection() {
-    let house = House::start();
-    let control = house.dir.path().join("control").display().to_string();
+    let server = TestServer::start();
+    let control = server.dir.path().join("control").display().to_string();
     let path = format!("ControlPath={control}");
-    let mut master = house.ssh("ann", &["-M", "-N", "-o", &path], &[]).spawn().expect("ssh runs");
+    let mut master = server.ssh("ann", &["-M", "-N", "-o", &path], &[]).spawn().expect("ssh runs");
     let deadline = std::time::Instant::now() + crate::harness::DEADLINE;
     while !std::path::Path::new(&control).exists() {
         assert!(std::time::Instant::now() < deadline, "missing: the shared connection");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    ok(house.ssh("ann", &["-o", &path], &["status", "0"]));
-    house.desk.keys.lock().expect("the desk").clear();
-    let (code, text) = run(house.ssh("ann", &["-o", &path], &["status", "0"]));
+    ok(server.ssh("ann", &["-o", &path], &["status", "0"]));
+    server.backend.keys.lock().expect("the backend").clear();
+    let (code, text) = run(server.ssh("ann", &["-o", &path], &["status", "0"]));
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("your key was removed"), "{text}");
     master.kill().expect("the end of ssh");
@@ -152,9 +153,9 @@ fn a_revoked_key_stops_in_the_middle_of_a_connection() {
 #[ignore = "needs ssh-audit, from PyPI, on the PATH"]
 fn ssh_audit() {
     for post_quantum_only in [true, false] {
-        let house = House::start_with(|config| config.post_quantum_only = post_quantum_only);
+        let server = TestServer::start_with(|config| config.post_quantum_only = post_quantum_only);
         let mut audit = std::process::Command::new("ssh-audit");
-        audit.args(["--no-colors", "-p", &house.address.port().to_string(), "127.0.0.1"]);
+        audit.args(["--no-colors", "-p", &server.address.port().to_string(), "127.0.0.1"]);
         let (_, text) = run(audit);
         assert!(text.contains("mlkem768x25519-sha256"), "{text}");
         // What older clients need has one blemish, and it is this one.

@@ -6,50 +6,50 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gitreceive::{Open, Rollout, UserKey, Verdict};
+use gitreceive::{PushDecision, RolloutOutcome, Unsettled, UserKey};
 use tokio::sync::Notify;
 
-use crate::desk::TestDesk;
-use crate::harness::{DEADLINE, House, noise, ok, run};
+use crate::backend::TestBackend;
+use crate::harness::{DEADLINE, TestServer, noise, ok, run};
 
 #[test]
 fn a_client_killed_in_the_hook_changes_nothing() {
-    let house = House::start();
-    let at = house.work("work");
+    let server = TestServer::start();
+    let at = server.work("work");
     let go = Arc::new(Notify::new());
-    let (gate, desk) = (go.clone(), house.desk.clone());
-    house.desk.on_pre(move |_, said| {
-        let (gate, desk) = (gate.clone(), desk.clone());
+    let (gate, backend) = (go.clone(), server.backend.clone());
+    server.backend.on_pre(move |_, output| {
+        let (gate, backend) = (gate.clone(), backend.clone());
         async move {
-            desk.note("building");
+            backend.note("building");
             gate.notified().await;
             for n in 0..5_000 {
-                said.say(format!("line {n} to nobody, long enough to fill every buffer on the way to the client that is gone"));
+                output.say(format!("line {n} to nobody, long enough to fill every buffer on the way to the client that is gone"));
             }
-            Verdict::Accept
+            PushDecision::Accept
         }
     });
-    let mut child = house.git(&at, &["push", "paas-dev", "main"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("git runs");
-    house.wait("the build", |seen| seen.iter().any(|line| line == "building"));
+    let mut child = server.git(&at, &["push", "paas-dev", "main"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("git runs");
+    server.wait("the build", |seen| seen.iter().any(|line| line == "building"));
     child.kill().expect("the end of git");
     child.wait().expect("git");
     go.notify_one();
-    let head = house.head(&at);
-    house.wait("the push to complete without its client", |seen| {
+    let head = server.head(&at);
+    server.wait("the push to complete without its client", |seen| {
         seen.iter().any(|l| l == "post acme/shop/dev") && seen.iter().any(|l| *l == format!("settle acme/shop/dev {head}"))
     });
-    assert_eq!(house.branch("acme/shop/dev", "main"), Some(head));
+    assert_eq!(server.branch("acme/shop/dev", "main"), Some(head));
 }
 
 #[test]
 fn a_client_killed_in_the_middle_of_the_pack_leaves_nothing() {
-    let house = House::start();
-    let at = house.work("work");
-    let head = house.head(&at);
-    house.commit(&at, "big.bin", &noise(3_000_000));
-    let mut pack = house.git(&at, &["pack-objects", "--all", "--stdout", "-q"]);
+    let server = TestServer::start();
+    let at = server.work("work");
+    let head = server.head(&at);
+    server.commit(&at, "big.bin", &noise(3_000_000));
+    let mut pack = server.git(&at, &["pack-objects", "--all", "--stdout", "-q"]);
     let pack = pack.output().expect("git runs").stdout;
-    let mut ssh = house.ssh("ann", &[], &["git-receive-pack '/acme/shop/dev'"]);
+    let mut ssh = server.ssh("ann", &[], &["git-receive-pack '/acme/shop/dev'"]);
     let mut child = ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("ssh runs");
     let mut advertised = [0; 4];
     child.stdout.take().expect("stdout").read_exact(&mut advertised).expect("the advertisement");
@@ -60,15 +60,15 @@ fn a_client_killed_in_the_middle_of_the_pack_leaves_nothing() {
     stdin.flush().expect("half a pack");
     child.kill().expect("the end of ssh");
     child.wait().expect("ssh");
-    house.wait("settle", |seen| seen.iter().any(|line| line == "settle acme/shop/dev nothing"));
-    assert_eq!(house.objects(), []);
-    assert!(!house.desk.noted().iter().any(|line| line.starts_with("pre")));
+    server.wait("settle", |seen| seen.iter().any(|line| line == "settle acme/shop/dev nothing"));
+    assert_eq!(server.objects(), []);
+    assert!(!server.backend.noted().iter().any(|line| line.starts_with("pre")));
 }
 
 #[test]
 fn a_pack_that_never_ends_is_ended() {
-    let house = House::start_with(|config| config.receive_timeout = Duration::from_millis(300));
-    let mut ssh = house.ssh("ann", &[], &["git-receive-pack '/acme/shop/dev'"]);
+    let server = TestServer::start_with(|config| config.receive_timeout = Duration::from_millis(300));
+    let mut ssh = server.ssh("ann", &[], &["git-receive-pack '/acme/shop/dev'"]);
     let mut child = ssh.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("ssh runs");
     let _stdin = child.stdin.take();
     let mut text = String::new();
@@ -79,26 +79,26 @@ fn a_pack_that_never_ends_is_ended() {
 
 #[test]
 fn a_slow_rollout_outlives_its_client_too() {
-    let house = House::start();
-    let at = house.work("work");
+    let server = TestServer::start();
+    let at = server.work("work");
     let go = Arc::new(Notify::new());
-    let (gate, desk) = (go.clone(), house.desk.clone());
-    house.desk.on_post(move |_, said| {
-        let (gate, desk) = (gate.clone(), desk.clone());
+    let (gate, backend) = (go.clone(), server.backend.clone());
+    server.backend.on_post(move |_, output| {
+        let (gate, backend) = (gate.clone(), backend.clone());
         async move {
-            desk.note("rolling");
+            backend.note("rolling");
             gate.notified().await;
-            said.say("live");
-            desk.note("rolled");
-            Rollout::Live
+            output.say("live");
+            backend.note("rolled");
+            RolloutOutcome::Live
         }
     });
-    let mut child = house.git(&at, &["push", "paas-dev", "main"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("git runs");
-    house.wait("the rollout", |seen| seen.iter().any(|line| line == "rolling"));
+    let mut child = server.git(&at, &["push", "paas-dev", "main"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("git runs");
+    server.wait("the rollout", |seen| seen.iter().any(|line| line == "rolling"));
     child.kill().expect("the end of git");
     child.wait().expect("git");
     go.notify_one();
-    house.wait("the end of the rollout, and settle", |seen| {
+    server.wait("the end of the rollout, and settle", |seen| {
         seen.iter().any(|l| l == "rolled") && seen.last().is_some_and(|l| l.starts_with("settle"))
     });
 }
@@ -111,20 +111,20 @@ const DOOMED: &str = "GITRECEIVE_TEST_DOOMED";
 #[ignore = "started by another test"]
 fn doomed_server() {
     let Some(dir) = std::env::var_os(DOOMED).map(PathBuf::from) else { return };
-    let desk = Arc::new(TestDesk::default());
+    let backend = Arc::new(TestBackend::default());
     let key = std::fs::read_to_string(dir.join("key-ann.pub")).expect("the key");
-    desk.keys.lock().expect("the desk").insert(UserKey::parse(&key).expect("the key").line, "ann");
+    backend.keys.lock().expect("the backend").insert(UserKey::parse(&key).expect("the key").line, "ann");
     let building = dir.join("building");
-    desk.on_pre(move |_, _| {
+    backend.on_pre(move |_, _| {
         std::fs::write(&building, "").expect("a mark");
         std::future::pending()
     });
-    let house = House::over(tempfile::tempdir().expect("a directory"), desk, |config| {
+    let server = TestServer::over(tempfile::tempdir().expect("a directory"), backend, |config| {
         (config.data_dir, config.run_dir) = (dir.join("data"), dir.join("run"));
     });
-    std::fs::write(dir.join("port.new"), house.address.port().to_string()).expect("the port");
+    std::fs::write(dir.join("port.new"), server.address.port().to_string()).expect("the port");
     std::fs::rename(dir.join("port.new"), dir.join("port")).expect("the port");
-    house.wait("the end, which comes from outside", |_| false);
+    server.wait("the end, which comes from outside", |_| false);
 }
 
 fn wait_for(path: &Path) {
@@ -137,13 +137,13 @@ fn wait_for(path: &Path) {
 
 #[test]
 fn after_a_kill_in_the_build_the_old_ref_stands_and_is_settled() {
-    let mut house = House::start();
-    let at = house.work("work");
-    ok(house.git(&at, &["push", "-q", "paas-dev", "main"]));
-    let old = house.head(&at);
-    house.commit(&at, "app.txt", b"two\n");
-    house.stop();
-    let dir = house.dir.path().to_owned();
+    let mut server = TestServer::start();
+    let at = server.work("work");
+    ok(server.git(&at, &["push", "-q", "paas-dev", "main"]));
+    let old = server.head(&at);
+    server.commit(&at, "app.txt", b"two\n");
+    server.stop();
+    let dir = server.dir.path().to_owned();
     let mut doomed = std::process::Command::new(std::env::current_exe().expect("this program"));
     doomed
         .args(["--exact", "vanish::doomed_server", "--ignored", "--nocapture"])
@@ -154,8 +154,8 @@ fn after_a_kill_in_the_build_the_old_ref_stands_and_is_settled() {
     wait_for(&dir.join("port"));
     let port = std::fs::read_to_string(dir.join("port")).expect("the port");
     let url = format!("ssh://paas@127.0.0.1:{port}/acme/shop/dev");
-    let ssh = house.ssh_words("ann").join(" ").replace(&format!("-p {}", house.address.port()), "");
-    let mut git = house.git(&at, &["push", &url, "main"]);
+    let ssh = server.ssh_words("ann").join(" ").replace(&format!("-p {}", server.address.port()), "");
+    let mut git = server.git(&at, &["push", &url, "main"]);
     let mut child = git.env("GIT_SSH_COMMAND", ssh).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("git runs");
     wait_for(&dir.join("building"));
     assert_eq!(std::fs::read_dir(dir.join("run/pushes")).expect("the notes").count(), 1);
@@ -163,55 +163,55 @@ fn after_a_kill_in_the_build_the_old_ref_stands_and_is_settled() {
     doomed.wait().expect("the server");
     assert!(!child.wait().expect("git").success());
 
-    let (dir, desk) = house.take();
-    desk.seen.send_modify(Vec::clear);
-    desk.settled.lock().expect("the desk").clear();
-    desk.unsettled.lock().expect("the desk").push("acme/other/prod".parse().expect("a path"));
-    let house = House::over(dir, desk, |_| {});
-    house.wait("both to be settled", |seen| {
+    let (dir, backend) = server.take();
+    backend.seen.send_modify(Vec::clear);
+    backend.settled.lock().expect("the backend").clear();
+    backend.unsettled.lock().expect("the backend").push("acme/other/prod".parse().expect("a path"));
+    let server = TestServer::over(dir, backend, |_| {});
+    server.wait("both to be settled", |seen| {
         seen.iter().any(|l| *l == format!("settle acme/shop/dev {old}")) && seen.iter().any(|l| l == "settle acme/other/prod nothing")
     });
-    assert_eq!(*house.desk.settled.lock().expect("the desk"), [Open::Earlier, Open::Earlier]);
-    assert_eq!(house.branch("acme/shop/dev", "main"), Some(old));
-    assert_eq!(std::fs::read_dir(house.dir.path().join("run/pushes")).expect("the notes").count(), 0);
-    house.objects();
-    let (code, text) = run(house.git(&at, &["push", &house.url("acme/shop/dev"), "main"]));
+    assert_eq!(*server.backend.settled.lock().expect("the backend"), [Unsettled::EarlierServer, Unsettled::EarlierServer]);
+    assert_eq!(server.branch("acme/shop/dev", "main"), Some(old));
+    assert_eq!(std::fs::read_dir(server.dir.path().join("run/pushes")).expect("the notes").count(), 0);
+    server.objects();
+    let (code, text) = run(server.git(&at, &["push", &server.url("acme/shop/dev"), "main"]));
     assert_eq!(code, Some(0), "{text}");
-    ok(house.git(&house.bare(), &["fsck", "--full", "--strict"]));
+    ok(server.git(&server.bare(), &["fsck", "--full", "--strict"]));
 }
 
 #[test]
 fn a_stop_waits_for_the_running_push() {
-    let mut house = House::start();
-    let at = house.work("work");
+    let mut server = TestServer::start();
+    let at = server.work("work");
     let go = Arc::new(Notify::new());
-    let (gate, desk) = (go.clone(), house.desk.clone());
-    house.desk.on_pre(move |_, _| {
-        let (gate, desk) = (gate.clone(), desk.clone());
+    let (gate, backend) = (go.clone(), server.backend.clone());
+    server.backend.on_pre(move |_, _| {
+        let (gate, backend) = (gate.clone(), backend.clone());
         async move {
-            desk.note("building");
+            backend.note("building");
             gate.notified().await;
-            Verdict::Accept
+            PushDecision::Accept
         }
     });
-    let mut child = house.git(&at, &["push", "paas-dev", "main"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("git runs");
-    house.wait("the build", |seen| seen.iter().any(|line| line == "building"));
+    let mut child = server.git(&at, &["push", "paas-dev", "main"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("git runs");
+    server.wait("the build", |seen| seen.iter().any(|line| line == "building"));
     let later = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(300));
         go.notify_one();
     });
-    house.stop();
+    server.stop();
     later.join().expect("the notifier");
     assert!(child.wait().expect("git").success());
-    assert_eq!(house.branch("acme/shop/dev", "main"), Some(house.head(&at)));
+    assert_eq!(server.branch("acme/shop/dev", "main"), Some(server.head(&at)));
 }
 
 #[test]
 fn a_follower_is_told_that_its_client_is_gone() {
-    let house = House::start();
-    let mut child = house.ssh("ann", &[], &["wait"]).spawn().expect("ssh runs");
-    house.wait("the verb", |seen| seen.iter().any(|line| line == "waiting"));
+    let server = TestServer::start();
+    let mut child = server.ssh("ann", &[], &["wait"]).spawn().expect("ssh runs");
+    server.wait("the verb", |seen| seen.iter().any(|line| line == "waiting"));
     child.kill().expect("the end of ssh");
     child.wait().expect("ssh");
-    house.wait("the verb to be told", |seen| seen.iter().any(|line| line == "gone"));
+    server.wait("the verb to be told", |seen| seen.iter().any(|line| line == "gone"));
 }

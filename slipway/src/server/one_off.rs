@@ -6,13 +6,13 @@ use slugrunner::Order;
 use slugrunner::runtime::Output;
 use tokio::io::AsyncWriteExt;
 
-use super::desk::ManagerDesk;
+use super::backend::ManagerBackend;
 use crate::cli::args::Target;
 use crate::cli::{commands, exit};
 
 /// Runs the command; its exit status.
-pub async fn run(desk: &ManagerDesk, mut call: VerbCall, target: &Target, command: &[String]) -> u8 {
-    match attempt(desk, &mut call, target, command).await {
+pub async fn run(backend: &ManagerBackend, mut call: VerbCall, target: &Target, command: &[String]) -> u8 {
+    match attempt(backend, &mut call, target, command).await {
         Ok(status) => status,
         Err(user_error) => {
             let text = push_output::user_error(&user_error).join("\r\n") + "\r\n";
@@ -24,8 +24,8 @@ pub async fn run(desk: &ManagerDesk, mut call: VerbCall, target: &Target, comman
     }
 }
 
-async fn attempt(desk: &ManagerDesk, call: &mut VerbCall, target: &Target, command: &[String]) -> Result<u8, UserError> {
-    let who = desk.manager.identity(&call.who.user, "ssh").await?;
+async fn attempt(backend: &ManagerBackend, call: &mut VerbCall, target: &Target, command: &[String]) -> Result<u8, UserError> {
+    let who = backend.manager.identity(&call.who.user, "ssh").await?;
     let named = target.app.as_deref().ok_or_else(|| UserError::new(Code::BadRequest, "which app?").next("run -a acme/shop -- bash"))?;
     let path: AppPath = named.parse()?;
     let env = match (&target.env, &path.env) {
@@ -33,12 +33,12 @@ async fn attempt(desk: &ManagerDesk, call: &mut VerbCall, target: &Target, comma
         (None, Some(env)) => env.clone(),
         (None, None) => EnvName::dev(),
     };
-    let app = desk.manager.resolve(&who, &path).await?.in_env(env);
-    let spec = desk.manager.one_off(&who, &app, command).await?;
+    let app = backend.manager.resolve(&who, &path).await?.in_env(env);
+    let spec = backend.manager.one_off(&who, &app, command).await?;
     let mut size = call.terminal.as_ref().map(|terminal| terminal.size.clone());
     let terminal = size.as_mut().map(|size| *size.borrow_and_update());
     let order = Order { app, release: spec.release, command: quoted(command), terminal };
-    let mut run = desk.oneoffs.run(order).await?;
+    let mut run = backend.oneoffs.run(order).await?;
 
     if let Some(mut size) = size {
         let resizer = run.resizer();

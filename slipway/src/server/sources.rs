@@ -11,7 +11,7 @@ use model::TreeStats;
 const MAX_READ: u64 = 1 << 20;
 
 /// One commit.
-pub struct Commit(pub gitreceive::Source);
+pub struct Commit(pub gitreceive::CommitSource);
 
 #[async_trait]
 impl Source for Commit {
