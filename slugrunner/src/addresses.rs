@@ -1,16 +1,16 @@
 //! Which address of the app network belongs to which container. Addresses go round, so that one is not used again at once:
-//! a router that is a moment behind must not reach a stranger.
+//! a router that is a moment behind must not reach another tenant's instance.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
-use crate::subnet::Subnet;
+use ipnet::Ipv4Net;
 
 /// The pool of one network; clones share it.
 #[derive(Debug, Clone)]
-pub struct Addresses {
-    subnet: Subnet,
+pub struct AddressPool {
+    subnet: Ipv4Net,
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -20,9 +20,9 @@ struct Inner {
     last: Option<Ipv4Addr>,
 }
 
-impl Addresses {
+impl AddressPool {
     /// An empty pool.
-    pub fn new(subnet: Subnet) -> Self {
+    pub fn new(subnet: Ipv4Net) -> Self {
         Self { subnet, inner: Arc::default() }
     }
 
@@ -35,12 +35,9 @@ impl Addresses {
         let mut inner = self.inner();
         let last = inner.last;
         let free = |address: &Ipv4Addr| !inner.taken.contains(address);
-        let next = self
-            .subnet
-            .usable()
-            .filter(|address| last.is_none_or(|last| *address > last))
-            .find(free)
-            .or_else(|| self.subnet.usable().find(free))?;
+        // The first address is the bridge's own.
+        let usable = || self.subnet.hosts().skip(1);
+        let next = usable().filter(|address| last.is_none_or(|last| *address > last)).find(free).or_else(|| usable().find(free))?;
         inner.taken.insert(next);
         inner.last = Some(next);
         Some(next)
@@ -63,7 +60,7 @@ mod tests {
 
     #[test]
     fn addresses_go_round_and_run_out() {
-        let pool = Addresses::new("10.0.0.0/29".parse().expect("a subnet"));
+        let pool = AddressPool::new("10.0.0.0/29".parse().expect("a subnet"));
         pool.mark(Ipv4Addr::new(10, 0, 0, 3));
         let first = pool.take().expect("an address");
         pool.release(first);

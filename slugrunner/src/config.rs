@@ -1,12 +1,11 @@
-//! What the binary tells the supervisor of one host.
+//! The settings of the supervisor of one host.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
+use ipnet::Ipv4Net;
 use model::{Capacity, HostName, ZoneName};
-
-use crate::subnet::Subnet;
 
 /// A Docker network of ours: a bridge with a fixed subnet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,25 +13,35 @@ pub struct NetworkConfig {
     /// Its name in Docker.
     pub name: String,
     /// Its addresses.
-    pub subnet: Subnet,
+    pub subnet: Ipv4Net,
+}
+
+impl NetworkConfig {
+    /// A network of this name and subnet; bits of the subnet beyond its prefix are dropped.
+    pub fn new(name: impl Into<String>, subnet: Ipv4Net) -> Self {
+        Self { name: name.into(), subnet: subnet.trunc() }
+    }
+
+    /// The address of the bridge on the host: the first one.
+    pub fn gateway(&self) -> Ipv4Addr {
+        self.subnet.hosts().next().unwrap_or(self.subnet.addr())
+    }
 }
 
 /// A destination that containers may reach although it is private.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Allow {
-    /// Where.
-    pub to: Subnet,
+    /// The destination.
+    pub to: Ipv4Net,
     /// Which TCP port; none means any.
     pub port: Option<u16>,
 }
 
-/// Who closes the ways out of containers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Filtering {
-    /// We do, with our own iptables chains; nothing is started before they stand.
-    Enforced,
-    /// The operator does by other means.
-    Operator,
+impl Allow {
+    /// A destination; bits of the subnet beyond its prefix are dropped, as the packet filter drops them.
+    pub fn new(to: Ipv4Net, port: Option<u16>) -> Self {
+        Self { to: to.trunc(), port }
+    }
 }
 
 /// Name and password for the registry; never shown.
@@ -50,7 +59,7 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// Everything the supervisor is told; `Config::new` gives the defaults.
+/// All settings; `Config::new` gives the defaults.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The name of this host.
@@ -77,8 +86,6 @@ pub struct Config {
     pub resolvers: Vec<Ipv4Addr>,
     /// Private destinations that builds may reach, such as package mirrors.
     pub allow: Vec<Allow>,
-    /// Who closes the ways out.
-    pub filtering: Filtering,
     /// Bytes that an instance may write to its own disk; 0 is no limit.
     pub disk: u64,
     /// Images of kept releases without a container that are kept per repository; images of no release are not.
@@ -98,11 +105,10 @@ impl Config {
             scope: "slipway".into(),
             registry: "127.0.0.1:5000".into(),
             registry_credentials: None,
-            network: NetworkConfig { name: "slipway".into(), subnet: subnet("172.31.240.0/20") },
-            build_network: Some(NetworkConfig { name: "slipway-build".into(), subnet: subnet("172.31.224.0/20") }),
+            network: NetworkConfig::new("slipway", subnet("172.31.240.0/20")),
+            build_network: Some(NetworkConfig::new("slipway-build", subnet("172.31.224.0/20"))),
             resolvers: Vec::new(),
             allow: Vec::new(),
-            filtering: Filtering::Enforced,
             disk: 2_048 << 20,
             keep_images: 5,
         }

@@ -1,4 +1,4 @@
-//! What a release becomes on this host: the container of an instance or a one-off. Pure.
+//! The container of an instance or a one-off, composed from its release. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
@@ -10,31 +10,31 @@ use crate::runtime::{ContainerSpec, Secret};
 /// The port that an app listens on, in every container.
 pub const PORT: u16 = 8080;
 
-/// The command is an argument and never part of this text, so nothing in it is ours to quote.
+/// The command is an argument and never part of this text, so that nothing has to be quoted.
 const WRAPPER: &str = r#"for f in /app/.profile.d/*.sh; do [ -r "$f" ] && . "$f"; done; unset f; exec sh -c "$1""#;
 
 /// What differs between containers of one release.
 #[derive(Debug, Clone)]
-pub struct Body<'a> {
-    /// Which release.
+pub struct ContainerParams<'a> {
+    /// The release to run.
     pub spec: &'a RunSpec,
-    /// Its config, opened.
+    /// The release's config, decrypted.
     pub config: &'a BTreeMap<String, String>,
-    /// Which image, by the name the engine knows it by.
+    /// The image, by the name that the engine knows it by.
     pub image: String,
     /// Name of the container.
     pub name: String,
-    /// What it is called for its app: the instance's or the one-off's id.
+    /// The instance's or the one-off's id, as the app sees it.
     pub id: String,
     /// Which process type it is, as the app sees it.
     pub process: ProcessName,
     /// Run by a shell in `/app`.
     pub command: &'a str,
-    /// Its limits.
+    /// Memory, CPU and process limits.
     pub resources: Resources,
-    /// Its labels.
+    /// Labels by key.
     pub labels: HashMap<String, String>,
-    /// Where it runs.
+    /// The host that it runs on.
     pub host: &'a HostName,
     /// The failure domain of that host.
     pub zone: &'a ZoneName,
@@ -44,8 +44,8 @@ pub struct Body<'a> {
     pub address: Ipv4Addr,
 }
 
-/// Puts it together.
-pub fn compose(body: Body<'_>) -> ContainerSpec {
+/// Composes the container; what all containers have in common is the runtime's.
+pub fn compose(body: ContainerParams<'_>) -> ContainerSpec {
     let env = environment(&body);
     ContainerSpec {
         hostname: body.id.clone(),
@@ -62,8 +62,8 @@ pub fn compose(body: Body<'_>) -> ContainerSpec {
     }
 }
 
-/// Config first, then ours: the platform's word on the port can not be overridden by mistake.
-fn environment(body: &Body<'_>) -> Vec<String> {
+/// Config first, then the platform's variables: a config var can not override the port by mistake.
+fn environment(body: &ContainerParams<'_>) -> Vec<String> {
     let app = &body.spec.app;
     let ours = [
         ("PORT", PORT.to_string()),
@@ -106,7 +106,7 @@ mod tests {
         };
         let config = BTreeMap::from([("PORT".to_owned(), "1".to_owned()), ("A".to_owned(), "b=c\nd".to_owned())]);
         let command = "echo \"$(id)\"; '";
-        let made = compose(Body {
+        let made = compose(ContainerParams {
             spec: &spec,
             config: &config,
             image: "i".into(),

@@ -1,10 +1,10 @@
-//! `Rounds`: which instances' writable layers are to be measured now, and which have grown too large. Pure; time comes in.
+//! `DiskSchedule`: which instances' writable layers are to be measured now, and which have grown too large. Pure: the time is an argument.
 //!
 //! A measurement costs a `stat` of each file that an instance has written: a millisecond for a usual app, seconds for a million
 //! files. So each is followed by a rest of 200 times what it took, from one minute to a quarter of an hour: half a percent of
 //! one core for each instance at most, and an idle one is walked sixty times an hour at most. Somebody who writes in a hurry is found
 //! sooner: free space tells of it for one `statvfs`, and when it falls, all that have rested 20 times what they cost are due. So is
-//! one that was found to grow. Rounds take turns and are held to a tenth of one core in all (`supervisor/disks.rs`).
+//! one that was found to grow. Measurements take turns and are held to a tenth of one core in all (`supervisor/disk_watcher.rs`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) use measure::Usage;
 
 /// Files and folders that an instance may make.
 pub(crate) const FILES: u64 = 1_000_000;
-/// Of one round, so that the list of what runs is never an old one.
+/// Measurements of one round, so that the list of targets is read again often.
 const PER_ROUND: usize = 16;
 /// Rest after a measurement, in times of what it took, and its bounds.
 const REST: u32 = 200;
@@ -36,7 +36,7 @@ const GROWTH: u64 = 16;
 /// One layer to watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// Whose.
+    /// The container that owns the layer.
     pub(crate) container: ContainerId,
     /// Bytes that it may hold.
     pub(crate) allowed: u64,
@@ -44,7 +44,7 @@ pub(crate) struct Target {
 
 /// What is remembered of one layer.
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+struct Measured {
     bytes: u64,
     /// When it is due.
     next: Duration,
@@ -54,13 +54,13 @@ struct Seen {
 
 /// Remembers what was measured when.
 #[derive(Debug, Default)]
-pub(crate) struct Rounds {
-    seen: BTreeMap<ContainerId, Seen>,
+pub(crate) struct DiskSchedule {
+    seen: BTreeMap<ContainerId, Measured>,
     /// The most free space since it last fell.
     free: Option<u64>,
 }
 
-impl Rounds {
+impl DiskSchedule {
     /// Takes how many bytes are free where the layers lie.
     pub(crate) fn free(&mut self, free: u64) {
         let most = self.free.map_or(free, |most| most.max(free));
@@ -88,16 +88,16 @@ impl Rounds {
         let over = over(usage, target.allowed);
         let grows = usage.bytes.saturating_sub(before) >= target.allowed / GROWTH;
         let seen = match over {
-            // It is told once; its end is the loop's.
-            Some(_) => Seen { bytes: usage.bytes, next: rested, soonest: rested },
-            None => Seen { bytes: usage.bytes, next: if grows { soonest } else { rested }, soonest },
+            // Reported once; the loop ends the instance.
+            Some(_) => Measured { bytes: usage.bytes, next: rested, soonest: rested },
+            None => Measured { bytes: usage.bytes, next: if grows { soonest } else { rested }, soonest },
         };
         self.seen.insert(target.container.clone(), seen);
         over
     }
 }
 
-/// Why so much is too much.
+/// The reason to end the instance, when it is over a limit.
 fn over(usage: Usage, allowed: u64) -> Option<String> {
     if usage.bytes > allowed {
         // The counting ends where it is enough; there may be more.
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_one_that_is_over_is_named_and_no_other() {
-        let mut rounds = Rounds::default();
+        let mut rounds = DiskSchedule::default();
         assert_eq!(rounds.measured(&target("a"), bytes(2 * GB), MS, at(0)), None);
         let told = rounds.measured(&target("b"), bytes(2 * GB + 100_000_000), MS, at(0));
         assert_eq!(told.as_deref(), Some("it wrote 2.1 GB to its own disk; 2.0 GB are allowed"));
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn an_idle_layer_rests_longer_the_more_it_costs() {
-        let mut rounds = Rounds::default();
+        let mut rounds = DiskSchedule::default();
         let both = [target("small"), target("large")];
         assert_eq!(rounds.due(&both, at(0)).len(), 2);
         rounds.measured(&both[0], bytes(1), MS, at(0));
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn falling_space_and_growth_are_followed_closely() {
-        let mut rounds = Rounds::default();
+        let mut rounds = DiskSchedule::default();
         let both = [target("a"), target("b")];
         both.iter().for_each(|target| drop(rounds.measured(target, bytes(1), MS, at(0))));
         rounds.free(100 * GB);
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_round_is_bounded_and_everyone_has_a_turn() {
-        let mut rounds = Rounds::default();
+        let mut rounds = DiskSchedule::default();
         let all: Vec<Target> = (0..40).map(|n| target(&format!("{n}"))).collect();
         let mut turns = Vec::new();
         for second in 0..3 {

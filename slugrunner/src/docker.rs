@@ -23,18 +23,18 @@ use model::Time;
 
 use crate::config::{Credentials, NetworkConfig};
 use crate::runtime::{
-    Attached, Container, ContainerId, ContainerSpec, Image, Inspection, LogEntry, LogQuery, Output, RunState, Runtime, RuntimeError,
+    Attached, Container, ContainerId, ContainerSpec, Image, Inspection, LogEntry, LogQuery, OutputChunk, RunState, Runtime, RuntimeError,
     Signal, Streamed,
 };
 
 /// How much of a probe command's output is read.
 const EXEC_OUTPUT: usize = 4 * 1024;
 
-/// How long the engine may take for what it knows by heart: inspect, list.
+/// Timeout of calls that only read the engine's state: inspect, list.
 const ASK: Duration = Duration::from_secs(10);
-/// For what it has to do: create, start, signal, remove. A busy disk makes a removal slow.
+/// Timeout of calls that change something: create, start, signal, remove. A busy disk makes a removal slow.
 const ACT: Duration = Duration::from_secs(30);
-/// For a whole pull, and between two signs of its progress.
+/// Timeout of a whole pull, and between two of its progress reports.
 const PULL: Duration = Duration::from_secs(1800);
 const PULL_STALL: Duration = Duration::from_secs(120);
 
@@ -43,7 +43,7 @@ const PULL_STALL: Duration = Duration::from_secs(120);
 #[error("no answer within {} s", .0.as_secs())]
 struct Silent(Duration);
 
-/// A call with the longest that it may take: an engine that hangs must never hold the loop.
+/// Runs a call with a timeout: an engine that hangs must never hold the loop.
 async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, RuntimeError> {
     match tokio::time::timeout(limit, call).await {
         Ok(answer) => answer.map_err(fail),
@@ -51,11 +51,11 @@ async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Error>>
     }
 }
 
-/// The way to the engine. It may be away when this is made, and at any time after.
+/// The client of the engine. The engine may be away when this is made, and at any time after.
 #[derive(Debug, Clone)]
 pub struct DockerRuntime {
     socket: String,
-    /// Made with the first answer: only the engine knows the version that both speak.
+    /// Made with the first answer, which negotiates the version of the API.
     client: Arc<OnceLock<Docker>>,
 }
 
@@ -193,7 +193,7 @@ impl Runtime for DockerRuntime {
             ipam: Some(Ipam {
                 config: Some(vec![IpamConfig {
                     subnet: Some(network.subnet.to_string()),
-                    gateway: Some(network.subnet.gateway().to_string()),
+                    gateway: Some(network.gateway().to_string()),
                     ..Default::default()
                 }]),
                 ..Default::default()
@@ -203,7 +203,7 @@ impl Runtime for DockerRuntime {
             ..Default::default()
         };
         match within(ACT, self.docker().await?.create_network(request)).await {
-            // Somebody else was faster.
+            // Another process made it at the same time.
             Ok(_) | Err(RuntimeError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -365,8 +365,8 @@ impl Runtime for DockerRuntime {
         let options = query::AttachContainerOptionsBuilder::default().stdin(true).stdout(true).stderr(true).stream(true).build();
         let attached = within(ACT, self.docker().await?.attach_container(&id.0, Some(options))).await?;
         let output = attached.output.map_err(fail).map_ok(|piece| match piece {
-            LogOutput::StdErr { message } => Output::Stderr(message),
-            LogOutput::StdOut { message } | LogOutput::StdIn { message } | LogOutput::Console { message } => Output::Stdout(message),
+            LogOutput::StdErr { message } => OutputChunk::Stderr(message),
+            LogOutput::StdOut { message } | LogOutput::StdIn { message } | LogOutput::Console { message } => OutputChunk::Stdout(message),
         });
         Ok(Attached { output: Box::pin(output), input: attached.input })
     }

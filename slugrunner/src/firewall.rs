@@ -7,13 +7,13 @@
 use std::net::Ipv4Addr;
 use std::process::Stdio;
 
+use ipnet::Ipv4Net;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::config::{Allow, Config};
-use crate::subnet::Subnet;
 
-/// Not the internet.
+/// Destinations that are not the public internet.
 const CLOSED: &[&str] = &[
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -34,7 +34,7 @@ pub enum FirewallError {
     /// A program could not be run.
     #[error("could not run `{program}`")]
     NotRun {
-        /// Which.
+        /// The program's name.
         program: &'static str,
         /// The cause.
         #[source]
@@ -43,9 +43,9 @@ pub enum FirewallError {
     /// A program failed.
     #[error("`{program}` failed: {message}")]
     Failed {
-        /// Which.
+        /// The program's name.
         program: &'static str,
-        /// Its words.
+        /// The engine's message.
         message: String,
     },
     /// The engine has not made its chain yet.
@@ -58,14 +58,14 @@ pub enum FirewallError {
 pub struct Firewall {
     forward: String,
     input: String,
-    networks: Vec<Subnet>,
-    build: Option<Subnet>,
+    networks: Vec<Ipv4Net>,
+    build: Option<Ipv4Net>,
     resolvers: Vec<Ipv4Addr>,
     allow: Vec<Allow>,
 }
 
 impl Firewall {
-    /// The rules of a platform.
+    /// The rules of a platform's networks.
     pub fn new(config: &Config) -> Self {
         // A chain's name has at most 28 bytes.
         let scope: String = config.scope.chars().filter(char::is_ascii_alphanumeric).take(18).collect();
@@ -101,9 +101,9 @@ impl Firewall {
                     input.push(format!("-s {from} -d {}{port} -j ACCEPT", allow.to));
                 }
             }
-            // Rejected, not dropped: an app that tries learns at once that it may not.
+            // Rejected, not dropped: an app that tries gets an error at once.
             forward.extend(CLOSED.iter().map(|to| format!("-s {from} -d {to} -j REJECT --reject-with icmp-admin-prohibited")));
-            // The host itself under any of its addresses, public ones too.
+            // The host itself at any of its addresses, public ones too.
             input.push(format!("-s {from} -j REJECT --reject-with icmp-admin-prohibited"));
         }
         let named = |chain: &str, rules: Vec<String>| rules.into_iter().map(|rule| format!("-A {chain} {rule}")).collect::<Vec<_>>();
@@ -112,7 +112,7 @@ impl Firewall {
         all
     }
 
-    /// The batch that makes the saved table right; none when it is.
+    /// The batch that makes the table right, as `iptables-save` printed it; none when it is right.
     pub fn repair(&self, saved: &str) -> Result<Option<String>, FirewallError> {
         if !saved.lines().any(|line| line.starts_with(":DOCKER-USER ")) {
             return Err(FirewallError::NoEngineChain);
@@ -142,7 +142,7 @@ impl Firewall {
         Ok((!batch.is_empty()).then(|| format!("*filter\n{batch}COMMIT\n")))
     }
 
-    /// Makes the rules stand; says whether anything had to be done.
+    /// Installs the rules where they are missing; returns whether anything had to be done.
     pub async fn assert(&self) -> Result<bool, FirewallError> {
         let saved = run("iptables-save", &["-t", "filter"], "").await?;
         let Some(batch) = self.repair(&saved)? else { return Ok(false) };
@@ -211,7 +211,7 @@ mod tests {
         let capacity = Capacity { slots: 1, memory_mb: 1, cpu_millis: 1 };
         let mut config = Config::new("h".parse().expect("a host"), "z".parse().expect("a zone"), capacity, "/nowhere".into());
         config.resolvers = vec![Ipv4Addr::new(10, 0, 0, 53)];
-        config.allow = vec![Allow { to: "10.1.2.3".parse().expect("an address"), port: Some(443) }];
+        config.allow = vec![Allow { to: "10.1.2.3/32".parse().expect("an address"), port: Some(443) }];
         Firewall::new(&config)
     }
 

@@ -1,6 +1,6 @@
-//! Whether an instance can take requests: the gate before traffic and the watch after it. Probes come from outside.
+//! Whether an instance can take requests: checked before it gets any and for as long as it runs. Probes come from the host.
 //!
-//! The gate is pure: it is told the age of the container and how a probe went, and says what that means.
+//! `HealthTracker` is pure: the age of the container and the result of a probe go in, the transition comes out.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,21 +19,21 @@ pub use probe::Fault;
 
 /// A process without a check is healthy when it still runs after this.
 const SETTLED: Duration = Duration::from_secs(1);
-/// How often a starting instance says why it is not healthy yet.
-const SAY_EVERY: Duration = Duration::from_secs(2);
+/// How often the reason why a starting instance is not healthy yet is reported.
+const REPORT_EVERY: Duration = Duration::from_secs(2);
 
-/// Why an instance is not healthy, in words for its owner.
+/// Why an instance is not healthy, as its owner reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
-    /// The stable code.
+    /// The stable code, `SW-…`.
     pub code: Code,
-    /// The words.
+    /// The reason as a fragment: "it listens on 5000, not on $PORT".
     pub reason: String,
 }
 
-/// News about an instance's health.
+/// A change of an instance's health.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum HealthReport {
     /// It takes requests.
     Healthy,
     /// It is still starting, and this is what it waits for.
@@ -44,22 +44,22 @@ pub enum Verdict {
     GiveUp(Cause),
 }
 
-/// What a probe's result means.
+/// What a probe's result changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum Transition {
     /// Nothing new.
     Same,
     /// It became healthy.
     Healthy,
     /// It became unhealthy.
     Unhealthy,
-    /// It had its time.
+    /// Its start time is over.
     GiveUp,
 }
 
-/// The gate of one container.
+/// The health of one container, from the results of its probes.
 #[derive(Debug, Clone)]
-pub struct Gate {
+pub struct HealthTracker {
     check: HealthCheck,
     healthy: bool,
     ever: bool,
@@ -67,28 +67,28 @@ pub struct Gate {
     bad_since: Duration,
 }
 
-impl Gate {
-    /// A closed gate.
+impl HealthTracker {
+    /// Not healthy yet, nothing probed.
     pub fn new(check: HealthCheck) -> Self {
         Self { check, healthy: false, ever: false, in_row: 0, bad_since: Duration::ZERO }
     }
 
     /// Takes the result of a probe at an age of the container.
-    pub fn step(&mut self, age: Duration, passed: bool) -> Turn {
+    pub fn step(&mut self, age: Duration, passed: bool) -> Transition {
         if passed {
             self.in_row = 0;
             self.ever = true;
-            return if std::mem::replace(&mut self.healthy, true) { Turn::Same } else { Turn::Healthy };
+            return if std::mem::replace(&mut self.healthy, true) { Transition::Same } else { Transition::Healthy };
         }
         self.in_row = self.in_row.saturating_add(1);
         if self.healthy && self.in_row >= self.check.failures {
             self.healthy = false;
             self.bad_since = age;
-            return Turn::Unhealthy;
+            return Transition::Unhealthy;
         }
         // A hung instance gets as long to come back as it had to start.
         let patience = Duration::from_secs(self.check.start_s.max(1).into());
-        if !self.healthy && age.saturating_sub(self.bad_since) >= patience { Turn::GiveUp } else { Turn::Same }
+        if !self.healthy && age.saturating_sub(self.bad_since) >= patience { Transition::GiveUp } else { Transition::Same }
     }
 
     /// How long to wait before the next probe.
@@ -123,53 +123,53 @@ pub struct Target {
     pub started: Instant,
 }
 
-/// Probes until told to stop or until giving up; `push_output` gets every change.
-pub async fn watch<S, F>(target: Target, check: Option<HealthCheck>, say: S)
+/// Probes until the task is aborted or the start time is over; `report` gets every change.
+pub async fn watch<S, F>(target: Target, check: Option<HealthCheck>, report: S)
 where
-    S: Fn(Verdict) -> F + Send,
+    S: Fn(HealthReport) -> F + Send,
     F: Future<Output = ()> + Send,
 {
     let Some(check) = check else {
         tokio::time::sleep_until(target.started + SETTLED).await;
-        say(Verdict::Healthy).await;
+        report(HealthReport::Healthy).await;
         return;
     };
     let limit = Duration::from_secs(check.timeout_s.max(1).into());
-    let mut gate = Gate::new(check.clone());
-    let mut said: Option<(Instant, Cause)> = None;
+    let mut tracker = HealthTracker::new(check.clone());
+    let mut reported: Option<(Instant, Cause)> = None;
     loop {
         let result = probe::run(&target, &check.probe, limit).await;
         let age = target.started.elapsed();
         if result == Err(Fault::NotRun) {
-            // The engine's fault, not the instance's: it says nothing about its health.
-            tokio::time::sleep(gate.pause(age).max(Duration::from_secs(1))).await;
+            // A fault of the engine, which says nothing about the instance.
+            tokio::time::sleep(tracker.pause(age).max(Duration::from_secs(1))).await;
             continue;
         }
-        match (gate.step(age, result.is_ok()), result) {
-            (Turn::Healthy, _) => say(Verdict::Healthy).await,
-            (Turn::Unhealthy, Err(fault)) => say(Verdict::Unhealthy(explain(&fault, &target, age))).await,
-            (Turn::GiveUp, Err(fault)) => {
-                say(Verdict::GiveUp(explain(&fault, &target, age))).await;
+        match (tracker.step(age, result.is_ok()), result) {
+            (Transition::Healthy, _) => report(HealthReport::Healthy).await,
+            (Transition::Unhealthy, Err(fault)) => report(HealthReport::Unhealthy(explain(&fault, &target, age))).await,
+            (Transition::GiveUp, Err(fault)) => {
+                report(HealthReport::GiveUp(explain(&fault, &target, age))).await;
                 return;
             }
-            (Turn::Same, Err(fault)) if !gate.ever => {
-                let due = said.as_ref().map_or(target.started, |(at, _)| *at).elapsed() >= SAY_EVERY;
+            (Transition::Same, Err(fault)) if !tracker.ever => {
+                let due = reported.as_ref().map_or(target.started, |(at, _)| *at).elapsed() >= REPORT_EVERY;
                 if due {
                     let cause = explain(&fault, &target, age);
-                    let news = said.as_ref().is_none_or(|(_, before)| *before != cause);
-                    said = Some((Instant::now(), cause.clone()));
-                    if news {
-                        say(Verdict::NotYet(cause)).await;
+                    let is_new = reported.as_ref().is_none_or(|(_, before)| *before != cause);
+                    reported = Some((Instant::now(), cause.clone()));
+                    if is_new {
+                        report(HealthReport::NotYet(cause)).await;
                     }
                 }
             }
             _ => {}
         }
-        tokio::time::sleep(gate.pause(age)).await;
+        tokio::time::sleep(tracker.pause(age)).await;
     }
 }
 
-/// The truth about a fault, with what can be seen from the host.
+/// A fault as a cause, with the ports that the host sees the instance listen on.
 fn explain(fault: &Fault, target: &Target, age: Duration) -> Cause {
     let bound = target.pid.and_then(listening::of_process);
     fault.explain(target.address.port(), bound.as_deref(), age)
@@ -181,18 +181,18 @@ mod tests {
 
     #[test]
     fn the_gate_opens_once_closes_after_failures_and_gives_up_in_time() {
-        let mut gate = Gate::new(HealthCheck { start_s: 60, failures: 3, interval_s: 10, timeout_s: 5, probe: Probe::Tcp });
+        let mut tracker = HealthTracker::new(HealthCheck { start_s: 60, failures: 3, interval_s: 10, timeout_s: 5, probe: Probe::Tcp });
         let s = Duration::from_secs;
-        assert_eq!([0, 2, 5].map(|age| gate.pause(s(age)).as_millis()), [20, 100, 250]);
-        assert_eq!([gate.step(s(1), false), gate.step(s(59), false)], [Turn::Same; 2]);
-        assert_eq!(gate.clone().step(s(60), false), Turn::GiveUp);
-        assert_eq!([gate.step(s(60), true), gate.step(s(61), true)], [Turn::Healthy, Turn::Same]);
-        assert_eq!(gate.pause(s(61)), s(10));
-        assert_eq!([gate.step(s(71), false), gate.step(s(72), false)], [Turn::Same; 2]);
-        assert_eq!(gate.pause(s(72)), s(1));
-        assert_eq!(gate.step(s(73), false), Turn::Unhealthy);
-        assert_eq!([gate.step(s(74), false), gate.step(s(132), false)], [Turn::Same; 2]);
-        assert_eq!(gate.clone().step(s(133), false), Turn::GiveUp);
-        assert_eq!(gate.step(s(133), true), Turn::Healthy);
+        assert_eq!([0, 2, 5].map(|age| tracker.pause(s(age)).as_millis()), [20, 100, 250]);
+        assert_eq!([tracker.step(s(1), false), tracker.step(s(59), false)], [Transition::Same; 2]);
+        assert_eq!(tracker.clone().step(s(60), false), Transition::GiveUp);
+        assert_eq!([tracker.step(s(60), true), tracker.step(s(61), true)], [Transition::Healthy, Transition::Same]);
+        assert_eq!(tracker.pause(s(61)), s(10));
+        assert_eq!([tracker.step(s(71), false), tracker.step(s(72), false)], [Transition::Same; 2]);
+        assert_eq!(tracker.pause(s(72)), s(1));
+        assert_eq!(tracker.step(s(73), false), Transition::Unhealthy);
+        assert_eq!([tracker.step(s(74), false), tracker.step(s(132), false)], [Transition::Same; 2]);
+        assert_eq!(tracker.clone().step(s(133), false), Transition::GiveUp);
+        assert_eq!(tracker.step(s(133), true), Transition::Healthy);
     }
 }

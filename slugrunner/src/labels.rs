@@ -24,7 +24,7 @@ const ADDRESS: &str = "slipway.address";
 
 /// What the labels of an instance's container say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tag {
+pub struct InstanceLabels {
     /// What it was made for; the intent is always `Run`, a container does not know better.
     pub assignment: Assignment,
     /// Which container of the instance it is, counted from 0.
@@ -34,7 +34,7 @@ pub struct Tag {
 }
 
 /// The labels of an instance's container.
-pub fn of_instance(scope: &str, tag: &Tag) -> HashMap<String, String> {
+pub fn of_instance(scope: &str, tag: &InstanceLabels) -> HashMap<String, String> {
     let a = &tag.assignment;
     HashMap::from([
         (SCOPE.into(), scope.into()),
@@ -62,12 +62,12 @@ pub fn of_oneoff(scope: &str, app: &model::AppEnv, release: ReleaseNumber, addre
 }
 
 /// Reads the labels of an instance's container; none when they are not all there and well-formed.
-pub fn read(labels: &HashMap<String, String>) -> Option<Tag> {
+pub fn read(labels: &HashMap<String, String>) -> Option<InstanceLabels> {
     let get = |key: &str| labels.get(key);
     if get(KIND)? != INSTANCE {
         return None;
     }
-    Some(Tag {
+    Some(InstanceLabels {
         assignment: Assignment {
             instance: InstanceId::parse(get(ID)?.as_str()).ok()?,
             app: get(APP)?.parse().ok()?,
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn labels_read_back_and_foreign_ones_do_not() {
-        let tag = Tag {
+        let tag = InstanceLabels {
             assignment: Assignment {
                 instance: InstanceId::mint([3; 10]),
                 app: "acme/shop/dev".parse().expect("an app"),

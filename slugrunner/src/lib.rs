@@ -5,30 +5,30 @@
 //! the manager and SQL are down, and from its own file while coordination is down.
 
 pub mod addresses;
+mod checkpoint;
+mod cleanup;
 pub mod config;
 pub mod container;
-pub mod crashes;
+mod context;
+pub mod crash_backoff;
 mod disk;
 pub mod docker;
-mod ending;
 pub mod firewall;
 pub mod health;
+mod instance;
 pub mod labels;
+mod launcher;
 pub mod logs;
 pub mod oneoff;
 pub mod plan;
 mod reaper;
-mod reports;
+mod reporter;
 pub mod runtime;
-mod saved;
-mod starting;
-pub mod subnet;
 mod supervisor;
-mod unit;
 
-pub use config::{Config, Filtering, NetworkConfig};
+pub use config::{Config, NetworkConfig};
 pub use docker::DockerRuntime;
-pub use logs::{Filter, Line, LogStore};
-pub use oneoff::{OneOffs, Order};
+pub use logs::{LogFilter, LogLine, LogStore};
+pub use oneoff::{OneOffRequest, OneOffs};
 pub use runtime::{Runtime, RuntimeError};
 pub use supervisor::{Supervisor, SupervisorError};

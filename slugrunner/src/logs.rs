@@ -11,11 +11,11 @@ use futures_util::stream::{self, BoxStream};
 use model::AppEnv;
 use tokio::sync::broadcast;
 
-pub(crate) mod copy;
+pub(crate) mod copier;
 mod file;
 mod line;
 
-pub use line::{Filter, Line, Source};
+pub use line::{LogFilter, LogLine, LogSource};
 
 use file::LogFile;
 
@@ -26,14 +26,14 @@ pub const LINE_MAX: usize = 10_000;
 
 /// Sizes of log files.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct LogLimits {
     /// A file is put aside beyond this size in bytes.
     pub file_bytes: u64,
     /// Files that are kept aside.
     pub files: u32,
 }
 
-impl Default for Limits {
+impl Default for LogLimits {
     fn default() -> Self {
         Self { file_bytes: 10 * 1024 * 1024, files: 5 }
     }
@@ -43,7 +43,7 @@ impl Default for Limits {
 #[derive(Debug, Clone)]
 pub struct LogStore {
     dir: PathBuf,
-    limits: Limits,
+    limits: LogLimits,
     apps: Arc<Mutex<BTreeMap<AppEnv, Arc<AppLog>>>>,
 }
 
@@ -51,18 +51,18 @@ pub struct LogStore {
 #[derive(Debug)]
 pub(crate) struct AppLog {
     file: Mutex<LogFile>,
-    news: broadcast::Sender<Line>,
+    news: broadcast::Sender<LogLine>,
 }
 
 impl AppLog {
     /// Appends lines in one write.
-    pub(crate) fn append(&self, lines: &[Line]) {
+    pub(crate) fn append(&self, lines: &[LogLine]) {
         let mut file = self.file.lock().expect("no holder of the file's lock panics");
         if let Err(error) = file.append(lines) {
             tracing::error!(%error, path = %file.path().display(), lines = lines.len(), "log lines could not be written");
         }
         for line in lines {
-            // Discard follows: nothing to do.
+            // An error means that nobody follows.
             let _ = self.news.send(line.clone());
         }
     }
@@ -70,7 +70,7 @@ impl AppLog {
 
 impl LogStore {
     /// Logs under a directory, which is made when the first line comes.
-    pub fn new(dir: impl Into<PathBuf>, limits: Limits) -> Self {
+    pub fn new(dir: impl Into<PathBuf>, limits: LogLimits) -> Self {
         Self { dir: dir.into(), limits, apps: Arc::default() }
     }
 
@@ -83,20 +83,20 @@ impl LogStore {
         apps.entry(app.clone()).or_insert_with(make).clone()
     }
 
-    /// A word of the platform about an app, in the app's own log.
-    pub fn say(&self, app: &AppEnv, text: impl Into<String>) {
-        self.app(app).append(&[Line { at: chrono::Utc::now(), source: Source::Platform, text: text.into() }]);
+    /// Appends a line of the platform to an app's log.
+    pub fn append_platform(&self, app: &AppEnv, text: impl Into<String>) {
+        self.app(app).append(&[LogLine { at: chrono::Utc::now(), source: LogSource::Platform, text: text.into() }]);
     }
 
     /// The last lines, oldest first. Reads files: call it where blocking is allowed.
-    pub fn tail(&self, app: &AppEnv, count: usize, filter: &Filter) -> Vec<Line> {
+    pub fn tail(&self, app: &AppEnv, count: usize, filter: &LogFilter) -> Vec<LogLine> {
         let app = self.app(app);
         let file = app.file.lock().expect("no holder of the file's lock panics");
         file.tail(count, filter)
     }
 
     /// The last lines and then every new one, without a gap or a double between them. Reads files at once, as `tail` does.
-    pub fn follow(&self, app: &AppEnv, count: usize, filter: Filter) -> BoxStream<'static, Line> {
+    pub fn follow(&self, app: &AppEnv, count: usize, filter: LogFilter) -> BoxStream<'static, LogLine> {
         let app = self.app(app);
         // Under the lock nothing is appended: what is read is before what will come.
         let (before, news) = {
@@ -110,7 +110,7 @@ impl LogStore {
                     Ok(_) => {}
                     Err(broadcast::error::RecvError::Lagged(missed)) => {
                         let text = format!("{missed} lines were left out here, because they came faster than they were read");
-                        let line = Line { at: chrono::Utc::now(), source: Source::Platform, text };
+                        let line = LogLine { at: chrono::Utc::now(), source: LogSource::Platform, text };
                         return Some((line, (news, filter)));
                     }
                     Err(broadcast::error::RecvError::Closed) => return None,

@@ -1,6 +1,6 @@
 //! One-off runs: a command of a release in a fresh container of the same isolation, attached, gone at its end.
 //!
-//! The container lives as long as the `Run`: dropping it, because the client vanished, removes the container.
+//! The container lives as long as the `OneOffRun`: dropping it, because the client vanished, removes the container.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -12,22 +12,23 @@ use model::{AppEnv, Code, ProcessName, ReleaseNumber, Resources, UserError};
 use store::Live;
 use tokio::io::AsyncWrite;
 
-use crate::container::{self, Body};
+use crate::container::{self, ContainerParams};
+use crate::context::HostContext;
 use crate::labels;
-use crate::runtime::{ContainerId, Inspection, Output, Runtime, RuntimeError, Streamed};
-use crate::starting::{Kit, NotStarted};
+use crate::launcher::LaunchFailure;
+use crate::runtime::{ContainerId, Inspection, OutputChunk, Runtime, RuntimeError, Streamed};
 
 /// Looks at a process that is gone before its engine is taken to have lost its end.
 const NOTED_WITHIN: u32 = 500;
 
 /// What to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order {
+pub struct OneOffRequest {
     /// Of which app.
     pub app: AppEnv,
     /// Of which release.
     pub release: ReleaseNumber,
-    /// Run by a shell in `/app`.
+    /// OneOffRun by a shell in `/app`.
     pub command: String,
     /// Columns and rows of the terminal, when there is one.
     pub terminal: Option<(u16, u16)>,
@@ -36,15 +37,15 @@ pub struct Order {
 /// Runs commands on this host; clones share the list of what runs.
 #[derive(Clone)]
 pub struct OneOffs {
-    kit: Kit,
+    context: HostContext,
     live: Live,
     /// What runs, and why it was ended before its time.
     attached: Arc<Mutex<BTreeMap<ContainerId, Option<String>>>>,
 }
 
 impl OneOffs {
-    pub(crate) fn new(kit: Kit, live: Live) -> Self {
-        Self { kit, live, attached: Arc::default() }
+    pub(crate) fn new(context: HostContext, live: Live) -> Self {
+        Self { context, live, attached: Arc::default() }
     }
 
     pub(crate) fn attached(&self) -> BTreeSet<ContainerId> {
@@ -56,80 +57,87 @@ impl OneOffs {
     }
 
     /// Notes why a command is ended, for its client to read; false when it does not run, or was told before.
-    pub(crate) fn give_up(&self, container: &ContainerId, reason: String) -> bool {
+    pub(crate) fn end_early(&self, container: &ContainerId, reason: String) -> bool {
         self.list().get_mut(container).is_some_and(|why| why.replace(reason).is_none())
     }
 
     /// Starts a command. The stack, the config and the limits are those of the release's instances.
-    pub async fn run(&self, order: Order) -> Result<Run, UserError> {
-        let what = || format!("`{}` could not be run in {}", order.command.chars().take(80).collect::<String>(), order.app);
-        let refused = |failed: NotStarted| UserError::new(failed.cause.code, what()).why(failed.cause.reason);
+    pub async fn run(&self, request: OneOffRequest) -> Result<OneOffRun, UserError> {
+        let what = || format!("`{}` could not be run in {}", request.command.chars().take(80).collect::<String>(), request.app);
+        let refused = |failed: LaunchFailure| UserError::new(failed.cause.code, what()).why(failed.cause.reason);
         let engine = |error: RuntimeError| {
-            tracing::warn!(%error, app = %order.app, "a one-off could not be started");
+            tracing::warn!(%error, app = %request.app, "a one-off could not be started");
             UserError::new(Code::EngineDown, what())
                 .why("The container engine of the host could not start it.")
                 .next("try again in a moment")
         };
-        let spec = self.live.spec(&order.app, order.release).await.map_err(|error| {
-            tracing::warn!(%error, app = %order.app, release = %order.release, "a release's spec could not be read");
+        let spec = self.live.spec(&request.app, request.release).await.map_err(|error| {
+            tracing::warn!(%error, app = %request.app, release = %request.release, "a release's spec could not be read");
             UserError::new(Code::Internal, what()).why("The platform's coordination did not answer.").next("try again in a moment")
         })?;
-        let missing = || UserError::new(Code::NoRelease, what()).why(format!("There is no release {} to run it in.", order.release));
+        let missing = || UserError::new(Code::NoRelease, what()).why(format!("There is no release {} to run it in.", request.release));
         let spec = spec.ok_or_else(missing)?;
-        let image = self.kit.image(&spec).await.map_err(refused)?;
+        let image = self.context.image(&spec).await.map_err(refused)?;
         // After the engine has answered: one that is away is the better reason.
-        if !self.kit.is_safe.load(Ordering::Acquire) {
+        if !self.context.is_isolated.load(Ordering::Acquire) {
             let why = "The egress rules of its host do not stand, so nothing is started there.";
             return Err(UserError::new(Code::EngineDown, what()).why(why).next("try again in a moment"));
         }
-        let values = self.kit.open(&spec).map_err(refused)?;
+        let values = self.context.open(&spec).map_err(refused)?;
         let resources = spec.processes.values().map(|process| process.resources).max().unwrap_or(Resources::INSTANCE);
         let id = model::InstanceId::mint(store::random::bytes()).to_string().replacen("i-", "run-", 1);
         let process: ProcessName = "run".parse().expect("a fixed name is well-formed");
-        let config = &self.kit.config;
+        let config = &self.context.config;
         let shape = |address| {
-            let mut made = container::compose(Body {
+            let mut made = container::compose(ContainerParams {
                 spec: &spec,
                 config: &values,
                 image: image.clone(),
                 name: format!("slipway-{id}"),
                 id: id.clone(),
                 process: process.clone(),
-                command: &order.command,
+                command: &request.command,
                 resources,
-                labels: labels::of_oneoff(&config.scope, &order.app, order.release, address),
+                labels: labels::of_oneoff(&config.scope, &request.app, request.release, address),
                 host: &config.host,
                 zone: &config.zone,
                 network: &config.network.name,
                 address,
             });
             made.stdin = true;
-            made.tty = order.terminal.is_some();
+            made.tty = request.terminal.is_some();
             if made.tty && !values.contains_key("TERM") {
                 made.env.0.push("TERM=xterm-256color".into());
             }
             made
         };
-        let started = self.kit.create(shape).await.map_err(engine)?;
+        let started = self.context.create(shape).await.map_err(engine)?;
         self.list().insert(started.container.clone(), None);
         // From here on the guard removes the container, whatever happens.
         let guard = Guard { oneoffs: self.clone(), container: started.container.clone(), address: started.address };
-        let attached = self.kit.runtime.attach(&started.container).await.map_err(engine)?;
-        self.kit.runtime.start(&started.container).await.map_err(engine)?;
-        if let Some((columns, rows)) = order.terminal {
+        let attached = self.context.runtime.attach(&started.container).await.map_err(engine)?;
+        self.context.runtime.start(&started.container).await.map_err(engine)?;
+        if let Some((columns, rows)) = request.terminal {
             guard.resizer().resize(columns, rows).await;
         }
-        Ok(Run { id, input: Some(attached.input), output: attached.output, has_terminal: order.terminal.is_some(), is_over: false, guard })
+        Ok(OneOffRun {
+            id,
+            input: Some(attached.input),
+            output: attached.output,
+            has_terminal: request.terminal.is_some(),
+            is_over: false,
+            guard,
+        })
     }
 }
 
 /// A command that runs. Read `output` to its end, then ask `exit_code`.
-pub struct Run {
+pub struct OneOffRun {
     /// Its id, as its own environment has it.
     pub id: String,
     /// What it reads; taking and dropping it is the end of its input.
     pub input: Option<Pin<Box<dyn AsyncWrite + Send>>>,
-    output: Streamed<Output>,
+    output: Streamed<OutputChunk>,
     has_terminal: bool,
     is_over: bool,
     guard: Guard,
@@ -151,9 +159,9 @@ impl Resizer {
     }
 }
 
-impl Run {
+impl OneOffRun {
     /// The next piece of its output; none at its end.
-    pub async fn output(&mut self) -> Option<Output> {
+    pub async fn output(&mut self) -> Option<OutputChunk> {
         if self.is_over {
             return None;
         }
@@ -164,7 +172,7 @@ impl Run {
                 let reason = self.guard.oneoffs.list().get(&self.guard.container).cloned().flatten()?;
                 let end = if self.has_terminal { "\r\n" } else { "\n" };
                 let line = model::push_output::warn(format!("the command was ended: {reason} [{}]", Code::InstanceDisk));
-                Some(Output::Stderr(format!("{end}{line}{end}").into()))
+                Some(OutputChunk::Stderr(format!("{end}{line}{end}").into()))
             }
         }
     }
@@ -178,8 +186,8 @@ impl Run {
     pub async fn exit_code(mut self) -> i64 {
         self.input = None;
         while self.output().await.is_some() {}
-        let runtime = &self.guard.oneoffs.kit.runtime;
-        // The stream may end a moment before the engine has noted the end; some engines never note it.
+        let runtime = &self.guard.oneoffs.context.runtime;
+        // The stream may end a moment before the engine has noted the end; some engines never event it.
         let mut gone = 0;
         loop {
             match runtime.inspect(&self.guard.container).await {
@@ -213,7 +221,7 @@ struct Guard {
 
 impl Guard {
     fn resizer(&self) -> Resizer {
-        Resizer { runtime: self.oneoffs.kit.runtime.clone(), container: self.container.clone() }
+        Resizer { runtime: self.oneoffs.context.runtime.clone(), container: self.container.clone() }
     }
 }
 
@@ -223,8 +231,8 @@ impl Drop for Guard {
         // Without a runtime the process is ending; the reaper of its next life removes the container.
         if let Ok(handle) = tokio::runtime::Handle::try_current() {
             handle.spawn(async move {
-                match oneoffs.kit.runtime.remove(&container).await {
-                    Ok(()) => oneoffs.kit.addresses.release(address),
+                match oneoffs.context.runtime.remove(&container).await {
+                    Ok(()) => oneoffs.context.addresses.release(address),
                     Err(error) => tracing::warn!(%error, %container, "a one-off could not be removed; the reaper will"),
                 }
                 oneoffs.list().remove(&container);

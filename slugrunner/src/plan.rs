@@ -3,7 +3,7 @@
 //! ```text
 //!  Idle ──start──► Up ──drain──► Draining ──term──► Ending ──(kill)──► Ended ──forget
 //!   ▲               │ exited         │ exited          │ exited
-//!   └── Waiting ◄─bury               └────finish───────┴──────────► Ended
+//!   └── Waiting ◄─record crash       └────finish───────┴──────────► Ended
 //! ```
 //! Every action marks its instance busy until the shell has done it, so a plan made twice asks for nothing twice.
 //! An instance that began to end never comes back.
@@ -22,7 +22,7 @@ pub enum Phase {
     Idle,
     /// It crashed or could not be started; not before this time again.
     Waiting {
-        /// When.
+        /// The earliest time of the next start.
         until: Time,
     },
     /// Its container was started.
@@ -43,21 +43,19 @@ pub enum Phase {
     Ended,
 }
 
-/// Whose a container is.
+/// Which instance a container belongs to. Containers of other platforms are never listed, and so never seen here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whose {
-    /// An instance's.
+pub enum Owner {
+    /// That of an instance, by the container's labels.
     Instance(InstanceId),
     /// Ours by scope and kind, but its other labels can not be read.
     Unreadable,
-    /// Somebody else's; never touched.
-    Foreign,
 }
 
 /// A container as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// Its id.
+pub struct SeenContainer {
+    /// The engine's id.
     pub id: ContainerId,
     /// Whether it runs.
     pub state: RunState,
@@ -66,10 +64,10 @@ pub struct Seen {
 /// What is seen and remembered of one instance, or of containers that belong to none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
-    /// Whose.
-    pub whose: Whose,
+    /// Which instance, if any.
+    pub owner: Owner,
     /// Its containers; more than one only after a fault.
-    pub containers: Vec<Seen>,
+    pub containers: Vec<SeenContainer>,
     /// How far it is; none when the supervisor has no memory of it.
     pub phase: Option<Phase>,
     /// Whether an action is under way.
@@ -83,8 +81,8 @@ pub enum Action {
     Adopt(InstanceId, ContainerId),
     /// Fetch the image, make and start a container, begin to probe.
     Start(InstanceId),
-    /// Keep the evidence of a container that ended by itself, remove it, pause.
-    Bury(InstanceId, Option<ContainerId>),
+    /// Keep the exit code and the last lines of a container that ended by itself, remove it, wait before the next start.
+    RecordCrash(InstanceId, Option<ContainerId>),
     /// Tell the routers to let go.
     Drain(InstanceId),
     /// Send TERM.
@@ -104,8 +102,8 @@ impl fmt::Display for Action {
         match self {
             Self::Adopt(instance, container) => write!(f, "adopt {instance} in {container}"),
             Self::Start(instance) => write!(f, "start {instance}"),
-            Self::Bury(instance, Some(container)) => write!(f, "bury {instance} in {container}"),
-            Self::Bury(instance, None) => write!(f, "bury {instance}, whose container vanished"),
+            Self::RecordCrash(instance, Some(container)) => write!(f, "record the crash of {instance} in {container}"),
+            Self::RecordCrash(instance, None) => write!(f, "record the crash of {instance}, owner container vanished"),
             Self::Drain(instance) => write!(f, "drain {instance}"),
             Self::Term(instance, container) => write!(f, "term {instance} in {container}"),
             Self::Kill(instance, container) => write!(f, "kill {instance} in {container}"),
@@ -122,11 +120,10 @@ pub fn plan(assigned: &[Assignment], observed: &[Observed], now: Time) -> Vec<Ac
     let mut actions = Vec::new();
     let mut known = BTreeSet::new();
     for one in observed {
-        match &one.whose {
-            Whose::Foreign => {}
-            Whose::Unreadable if one.busy => {}
-            Whose::Unreadable => actions.extend(one.containers.iter().map(|seen| Action::Remove(None, seen.id.clone()))),
-            Whose::Instance(instance) => {
+        match &one.owner {
+            Owner::Unreadable if one.busy => {}
+            Owner::Unreadable => actions.extend(one.containers.iter().map(|seen| Action::Remove(None, seen.id.clone()))),
+            Owner::Instance(instance) => {
                 known.insert(instance);
                 if !one.busy {
                     step(instance, intents.get(instance).copied(), one, now, &mut actions);
@@ -160,7 +157,7 @@ fn step(instance: &InstanceId, intent: Option<Intent>, one: &Observed, now: Time
     let id = || instance.clone();
     // The running one is the instance; of several, the first listed.
     let keep = one.containers.iter().find(|seen| seen.state == RunState::Running).or(one.containers.first());
-    let extra: Vec<&Seen> = one.containers.iter().filter(|seen| keep.is_some_and(|keep| keep.id != seen.id)).collect();
+    let extra: Vec<&SeenContainer> = one.containers.iter().filter(|seen| keep.is_some_and(|keep| keep.id != seen.id)).collect();
     if !extra.is_empty() {
         actions.extend(extra.into_iter().map(|seen| Action::Remove(Some(id()), seen.id.clone())));
         return;
@@ -179,7 +176,7 @@ fn step(instance: &InstanceId, intent: Option<Intent>, one: &Observed, now: Time
         (Some(Phase::Waiting { until }), None) if until > now => None,
         (Some(Phase::Idle | Phase::Waiting { .. }), None) => Some(Action::Start(id())),
 
-        (Some(Phase::Up), container) if run => (!running).then(|| Action::Bury(id(), container)),
+        (Some(Phase::Up), container) if run => (!running).then(|| Action::RecordCrash(id(), container)),
         (Some(Phase::Up), container) if !running => Some(Action::Finish(id(), container)),
         (Some(Phase::Up), _) => Some(Action::Drain(id())),
 

@@ -1,4 +1,4 @@
-//! Removes what earlier lives of ours left behind: one-offs that nobody is attached to, images that nothing runs.
+//! Removes what earlier processes left behind: one-offs that nobody is attached to, images that nothing runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 

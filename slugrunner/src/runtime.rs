@@ -1,6 +1,6 @@
 //! What the supervisor needs of whatever runs containers: one small trait, one implementation (`docker`).
 //!
-//! The trait speaks in our words; nothing of an engine's types leaks through it.
+//! No type of an engine appears in the trait.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,15 +22,15 @@ pub enum RuntimeError {
     /// The registry does not have it.
     #[error("the registry does not have `{image}`")]
     NoSuchImage {
-        /// The image.
+        /// The image, as it was asked for.
         image: String,
     },
     /// The image could not be fetched.
     #[error("`{image}` could not be pulled: {message}")]
     PullFailed {
-        /// The image.
+        /// The image, as it was asked for.
         image: String,
-        /// The engine's words.
+        /// The engine's message.
         message: String,
     },
     /// There is no such container.
@@ -39,15 +39,15 @@ pub enum RuntimeError {
     /// A name or address is in use.
     #[error("the engine has a conflict: {message}")]
     Conflict {
-        /// The engine's words.
+        /// The engine's message.
         message: String,
     },
-    /// The engine said no.
+    /// The engine refused.
     #[error("the engine refused with {status}: {message}")]
     Refused {
-        /// Its status.
+        /// The HTTP status.
         status: u16,
-        /// Its words.
+        /// The engine's message.
         message: String,
     },
     /// The engine can not be reached.
@@ -68,20 +68,20 @@ impl fmt::Display for ContainerId {
 /// Whether a container runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunState {
-    /// Made, never started.
+    /// Created and never started.
     Created,
-    /// Runs.
+    /// Its first process runs.
     Running,
-    /// Ended.
+    /// Its first process has ended.
     Exited,
 }
 
 /// A container in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Container {
-    /// Its id.
+    /// The engine's id.
     pub id: ContainerId,
-    /// Its labels.
+    /// Labels by key.
     pub labels: HashMap<String, String>,
     /// Whether it runs.
     pub state: RunState,
@@ -91,14 +91,14 @@ pub struct Container {
     pub image: String,
 }
 
-/// More of one container.
+/// The details of one container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
     /// Whether it runs.
     pub state: RunState,
     /// Its first process on the host, while it runs.
     pub pid: Option<u32>,
-    /// How it ended.
+    /// Exit code of its first process; 0 while it runs.
     pub exit_code: i64,
     /// Whether the kernel ended it for memory.
     pub oom: bool,
@@ -120,9 +120,9 @@ pub struct ContainerSpec {
     pub argv: Vec<String>,
     /// Variables; not shown by `Debug` of this crate's logs, as they hold secrets.
     pub env: Secret<Vec<String>>,
-    /// Its labels.
+    /// Labels by key.
     pub labels: HashMap<String, String>,
-    /// Its limits.
+    /// Memory, CPU and process limits.
     pub resources: Resources,
     /// Which network it joins.
     pub network: String,
@@ -149,9 +149,9 @@ impl<T> fmt::Debug for Secret<T> {
 /// A signal to the first process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// Please end.
+    /// SIGTERM: end in an orderly way.
     Term,
-    /// End.
+    /// SIGKILL.
     Kill,
 }
 
@@ -175,7 +175,7 @@ pub struct LogQuery {
     pub since: i64,
     /// Only the last entries.
     pub tail: Option<u32>,
-    /// Whether to stay for what comes.
+    /// Whether to go on with new entries as they come.
     pub follow: bool,
 }
 
@@ -188,9 +188,9 @@ pub struct LogEntry {
     pub bytes: Bytes,
 }
 
-/// Output of an attached container.
+/// OutputChunk of an attached container.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
+pub enum OutputChunk {
     /// Standard output, or everything with a terminal.
     Stdout(Bytes),
     /// Standard error.
@@ -203,7 +203,7 @@ pub type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, RuntimeError>> + Send
 /// Both ends of an attached container.
 pub struct Attached {
     /// What it prints; ends when it ends.
-    pub output: Streamed<Output>,
+    pub output: Streamed<OutputChunk>,
     /// What it reads; dropping it is the end of its input.
     pub input: Pin<Box<dyn AsyncWrite + Send>>,
 }
@@ -231,7 +231,7 @@ pub trait Runtime: Send + Sync + 'static {
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError>;
     /// All containers with a label, ended ones too.
     async fn list(&self, key: &str, value: &str) -> Result<Vec<Container>, RuntimeError>;
-    /// More of one container.
+    /// The details of one container.
     async fn inspect(&self, id: &ContainerId) -> Result<Inspection, RuntimeError>;
     /// Its output.
     fn logs(&self, id: &ContainerId, query: LogQuery) -> Streamed<LogEntry>;

@@ -2,8 +2,8 @@
 
 use gitreceive::VerbCall;
 use model::{AppPath, Code, EnvName, UserError, push_output};
-use slugrunner::Order;
-use slugrunner::runtime::Output;
+use slugrunner::OneOffRequest;
+use slugrunner::runtime::OutputChunk;
 use tokio::io::AsyncWriteExt;
 
 use super::backend::ManagerBackend;
@@ -37,8 +37,8 @@ async fn attempt(backend: &ManagerBackend, call: &mut VerbCall, target: &Target,
     let spec = backend.manager.one_off(&who, &app, command).await?;
     let mut size = call.terminal.as_ref().map(|terminal| terminal.size.clone());
     let terminal = size.as_mut().map(|size| *size.borrow_and_update());
-    let order = Order { app, release: spec.release, command: quoted(command), terminal };
-    let mut run = backend.oneoffs.run(order).await?;
+    let request = OneOffRequest { app, release: spec.release, command: quoted(command), terminal };
+    let mut run = backend.oneoffs.run(request).await?;
 
     if let Some(mut size) = size {
         let resizer = run.resizer();
@@ -62,8 +62,8 @@ async fn attempt(backend: &ManagerBackend, call: &mut VerbCall, target: &Target,
     let status = loop {
         tokio::select! {
             piece = run.output() => match piece {
-                Some(Output::Stdout(bytes)) => drop(call.stdout.write_all(&bytes).await),
-                Some(Output::Stderr(bytes)) => drop(call.stderr.write_all(&bytes).await),
+                Some(OutputChunk::Stdout(bytes)) => drop(call.stdout.write_all(&bytes).await),
+                Some(OutputChunk::Stderr(bytes)) => drop(call.stderr.write_all(&bytes).await),
                 None => break run.exit_code().await,
             },
             // The client is gone: dropping the run ends the container.

@@ -4,18 +4,18 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Filter, Limits, Line};
+use super::{LogFilter, LogLimits, LogLine};
 
-/// One appender. Discard else writes these files.
+/// The only writer of an app's log files.
 #[derive(Debug)]
 pub(super) struct LogFile {
     path: PathBuf,
-    limits: Limits,
+    limits: LogLimits,
     open: Option<(File, u64)>,
 }
 
 impl LogFile {
-    pub(super) fn new(dir: PathBuf, limits: Limits) -> Self {
+    pub(super) fn new(dir: PathBuf, limits: LogLimits) -> Self {
         Self { path: dir.join("log"), limits, open: None }
     }
 
@@ -28,7 +28,7 @@ impl LogFile {
     }
 
     /// Appends lines with one write, so that a crash cuts at most the last one.
-    pub(super) fn append(&mut self, lines: &[Line]) -> io::Result<()> {
+    pub(super) fn append(&mut self, lines: &[LogLine]) -> io::Result<()> {
         let mut text = String::new();
         for line in lines {
             text.push_str(&line.to_string());
@@ -69,7 +69,7 @@ impl LogFile {
     }
 
     /// The last lines that a filter takes, oldest first. Newer files first, older ones only as needed.
-    pub(super) fn tail(&self, count: usize, filter: &Filter) -> Vec<Line> {
+    pub(super) fn tail(&self, count: usize, filter: &LogFilter) -> Vec<LogLine> {
         let mut found = Vec::new();
         for n in 0..=self.limits.files {
             let path = if n == 0 { self.path.clone() } else { self.aside(n) };
@@ -78,7 +78,7 @@ impl LogFile {
                 if found.len() >= count {
                     break;
                 }
-                if let Some(line) = std::str::from_utf8(line).ok().and_then(Line::parse).filter(|line| filter.takes(line)) {
+                if let Some(line) = std::str::from_utf8(line).ok().and_then(LogLine::parse).filter(|line| filter.takes(line)) {
                     found.push(line);
                 }
             }

@@ -7,21 +7,21 @@ use model::{ProcessName, Time};
 
 use super::LINE_MAX;
 
-/// Who said a line.
+/// Where a line comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum LogSource {
     /// The platform, about the app.
     Platform,
     /// An instance, by its process type and number.
     Process {
-        /// Its type.
+        /// The process type.
         process: ProcessName,
-        /// Its number.
+        /// The instance's number within its process type.
         ordinal: u32,
     },
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for LogSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Platform => f.write_str("slipway"),
@@ -30,20 +30,20 @@ impl fmt::Display for Source {
     }
 }
 
-/// One line.
+/// One line of an app's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// When it was said.
+pub struct LogLine {
+    /// When it was written.
     pub at: Time,
-    /// Who said it.
-    pub source: Source,
-    /// Without its newline.
+    /// Where it comes from.
+    pub source: LogSource,
+    /// The text without its newline.
     pub text: String,
 }
 
-impl Line {
+impl LogLine {
     /// Makes a line of bytes that a program wrote: valid UTF-8, one line, at most `LINE_MAX` bytes.
-    pub(crate) fn of_bytes(at: Time, source: Source, bytes: &[u8], was_cut: bool) -> Self {
+    pub(crate) fn of_bytes(at: Time, source: LogSource, bytes: &[u8], was_cut: bool) -> Self {
         let mut text = String::from_utf8_lossy(bytes).replace(['\n', '\r', '\0'], "");
         if text.len() > LINE_MAX {
             text.truncate(text.floor_char_boundary(LINE_MAX));
@@ -59,16 +59,16 @@ impl Line {
         let (at, rest) = line.split_once(' ')?;
         let (source, text) = rest.split_once(' ').unwrap_or((rest, ""));
         let source = if source == "slipway" {
-            Source::Platform
+            LogSource::Platform
         } else {
             let (process, ordinal) = source.split_once('.')?;
-            Source::Process { process: process.parse().ok()?, ordinal: ordinal.parse().ok()? }
+            LogSource::Process { process: process.parse().ok()?, ordinal: ordinal.parse().ok()? }
         };
         Some(Self { at: at.parse().ok()?, source, text: text.into() })
     }
 }
 
-impl fmt::Display for Line {
+impl fmt::Display for LogLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.at.to_rfc3339_opts(SecondsFormat::Millis, true), self.source, self.text)
     }
@@ -76,12 +76,12 @@ impl fmt::Display for Line {
 
 /// Which lines are wanted; the default is all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Only of this process type; the platform's words are left out then.
+pub struct LogFilter {
+    /// Only of this process type; without the platform's lines.
     pub process: Option<ProcessName>,
     /// Only of this number.
     pub ordinal: Option<u32>,
-    /// Only the platform's words.
+    /// Only the platform's lines.
     pub platform_only: bool,
     /// Only lines that hold this text.
     pub text: Option<String>,
@@ -89,12 +89,12 @@ pub struct Filter {
     pub since: Option<Time>,
 }
 
-impl Filter {
+impl LogFilter {
     /// Whether a line is wanted.
-    pub fn takes(&self, line: &Line) -> bool {
+    pub fn takes(&self, line: &LogLine) -> bool {
         let source = match &line.source {
-            Source::Platform => self.process.is_none() && self.ordinal.is_none(),
-            Source::Process { process, ordinal } => {
+            LogSource::Platform => self.process.is_none() && self.ordinal.is_none(),
+            LogSource::Process { process, ordinal } => {
                 !self.platform_only
                     && self.process.as_ref().is_none_or(|wanted| wanted == process)
                     && self.ordinal.is_none_or(|wanted| wanted == *ordinal)

@@ -22,8 +22,8 @@ fn assignment(n: u8, intent: Intent) -> Assignment {
     }
 }
 
-fn observed(whose: Whose, phase: Option<Phase>, containers: Vec<Seen>) -> Observed {
-    Observed { whose, containers, phase, busy: false }
+fn observed(owner: Owner, phase: Option<Phase>, containers: Vec<SeenContainer>) -> Observed {
+    Observed { owner, containers, phase, busy: false }
 }
 
 /// Does what the shell does, at once and without failing.
@@ -31,7 +31,7 @@ fn apply(actions: &[Action], observed: &mut Vec<Observed>, now: Time, made: &mut
     for action in actions {
         let (instance, gone) = match action {
             Action::Remove(instance, container) => (instance.clone(), Some(container)),
-            Action::Finish(instance, container) | Action::Bury(instance, container) => (Some(instance.clone()), container.as_ref()),
+            Action::Finish(instance, container) | Action::RecordCrash(instance, container) => (Some(instance.clone()), container.as_ref()),
             Action::Adopt(i, _) | Action::Start(i) | Action::Drain(i) | Action::Term(i, _) | Action::Kill(i, _) | Action::Forget(i) => {
                 (Some(i.clone()), None)
             }
@@ -40,25 +40,25 @@ fn apply(actions: &[Action], observed: &mut Vec<Observed>, now: Time, made: &mut
             observed.iter_mut().for_each(|one| one.containers.retain(|seen| seen.id != *gone));
         }
         let Some(instance) = instance else { continue };
-        let whose = Whose::Instance(instance);
-        if !observed.iter().any(|one| one.whose == whose) {
-            observed.push(super::tests::observed(whose.clone(), Some(Phase::Idle), vec![]));
+        let owner = Owner::Instance(instance);
+        if !observed.iter().any(|one| one.owner == owner) {
+            observed.push(super::tests::observed(owner.clone(), Some(Phase::Idle), vec![]));
         }
-        let one = observed.iter_mut().find(|one| one.whose == whose).expect("just made sure");
+        let one = observed.iter_mut().find(|one| one.owner == owner).expect("just made sure");
         match action {
             Action::Adopt(..) => one.phase = Some(Phase::Up),
             Action::Start(_) => {
                 assert!(one.containers.is_empty(), "a second container of one instance");
                 *made += 1;
-                one.containers.push(Seen { id: ContainerId(format!("made-{made}")), state: RunState::Running });
+                one.containers.push(SeenContainer { id: ContainerId(format!("made-{made}")), state: RunState::Running });
                 one.phase = Some(Phase::Up);
             }
-            Action::Bury(..) => one.phase = Some(Phase::Waiting { until: now + TimeDelta::seconds(1) }),
+            Action::RecordCrash(..) => one.phase = Some(Phase::Waiting { until: now + TimeDelta::seconds(1) }),
             Action::Drain(_) => one.phase = Some(Phase::Draining { deadline: now + TimeDelta::seconds(5), drained: false }),
             Action::Term(..) => one.phase = Some(Phase::Ending { kill_at: now + TimeDelta::seconds(5) }),
             Action::Kill(..) => one.containers.iter_mut().for_each(|seen| seen.state = RunState::Exited),
             Action::Finish(..) => one.phase = Some(Phase::Ended),
-            Action::Forget(_) => observed.retain(|one| one.whose != whose),
+            Action::Forget(_) => observed.retain(|one| one.owner != owner),
             Action::Remove(..) => {}
         }
     }
@@ -87,14 +87,13 @@ fn any_host() -> impl Strategy<Value = (Vec<Assignment>, Vec<Observed>)> {
         let (mut assigned, mut seen) = (Vec::new(), Vec::new());
         for (n, (intent, is_known, phase, states, kind)) in (0_u8..).zip(ones) {
             let containers =
-                states.into_iter().enumerate().map(|(k, state)| Seen { id: ContainerId(format!("c-{n}-{k}")), state }).collect();
+                states.into_iter().enumerate().map(|(k, state)| SeenContainer { id: ContainerId(format!("c-{n}-{k}")), state }).collect();
             match kind {
-                0 => seen.push(observed(Whose::Foreign, None, containers)),
-                1 => seen.push(observed(Whose::Unreadable, None, containers)),
+                0 => seen.push(observed(Owner::Unreadable, None, containers)),
                 _ => {
                     assigned.extend(intent.map(|intent| assignment(n, intent)));
                     if is_known {
-                        seen.push(observed(Whose::Instance(InstanceId::mint([n; 10])), phase, containers));
+                        seen.push(observed(Owner::Instance(InstanceId::mint([n; 10])), phase, containers));
                     }
                 }
             }
@@ -106,19 +105,14 @@ fn any_host() -> impl Strategy<Value = (Vec<Assignment>, Vec<Observed>)> {
 fn containers_of(action: &Action) -> Option<&ContainerId> {
     match action {
         Action::Adopt(_, c) | Action::Term(_, c) | Action::Kill(_, c) | Action::Remove(_, c) => Some(c),
-        Action::Bury(_, c) | Action::Finish(_, c) => c.as_ref(),
+        Action::RecordCrash(_, c) | Action::Finish(_, c) => c.as_ref(),
         Action::Start(_) | Action::Drain(_) | Action::Forget(_) => None,
     }
 }
 
 proptest! {
     #[test]
-    fn any_host_converges_and_foreign_containers_are_never_touched((assigned, start) in any_host()) {
-        let foreign: Vec<ContainerId> = start
-            .iter()
-            .filter(|one| one.whose == Whose::Foreign)
-            .flat_map(|one| one.containers.iter().map(|seen| seen.id.clone()))
-            .collect();
+    fn any_host_converges_and_only_containers_that_were_seen_are_touched((assigned, start) in any_host()) {
         let mut host = start.clone();
         let mut made = 0;
         let mut quiet = false;
@@ -128,9 +122,10 @@ proptest! {
                 let actions = plan(&assigned, &host, now);
                 quiet = actions.is_empty();
                 if quiet { break; }
+                let seen: Vec<&ContainerId> = host.iter().flat_map(|one| &one.containers).map(|seen| &seen.id).collect();
                 for action in &actions {
                     if let Some(container) = containers_of(action) {
-                        prop_assert!(!foreign.contains(container), "{action} touches a foreign container");
+                        prop_assert!(seen.contains(&container), "{action} touches a container that was not seen");
                     }
                 }
                 apply(&actions, &mut host, now, &mut made);
@@ -138,7 +133,7 @@ proptest! {
         }
         prop_assert!(quiet, "the plan never came to rest");
         for a in &assigned {
-            let one = host.iter().find(|one| one.whose == Whose::Instance(a.instance.clone()));
+            let one = host.iter().find(|one| one.owner == Owner::Instance(a.instance.clone()));
             let ended = one.is_none_or(|one| one.phase == Some(Phase::Ended));
             let running = one.is_some_and(|one| one.containers.len() == 1 && one.containers[0].state == RunState::Running);
             match a.intent {
@@ -147,7 +142,7 @@ proptest! {
             }
         }
         for one in &host {
-            if let Whose::Instance(id) = &one.whose {
+            if let Owner::Instance(id) = &one.owner {
                 prop_assert!(assigned.iter().any(|a| a.instance == *id), "{id} was not forgotten");
             }
         }
@@ -157,15 +152,15 @@ proptest! {
     fn what_is_under_way_is_not_asked_for_again((assigned, mut host) in any_host()) {
         let now = at(0);
         for action in plan(&assigned, &host, now) {
-            let (Action::Adopt(i, _) | Action::Start(i) | Action::Bury(i, _) | Action::Drain(i) | Action::Term(i, _)
+            let (Action::Adopt(i, _) | Action::Start(i) | Action::RecordCrash(i, _) | Action::Drain(i) | Action::Term(i, _)
             | Action::Kill(i, _) | Action::Finish(i, _) | Action::Remove(Some(i), _) | Action::Forget(i)) = action else { continue };
-            let whose = Whose::Instance(i);
-            match host.iter_mut().find(|one| one.whose == whose) {
+            let owner = Owner::Instance(i);
+            match host.iter_mut().find(|one| one.owner == owner) {
                 Some(one) => one.busy = true,
-                None => host.push(Observed { busy: true, ..observed(whose, Some(Phase::Idle), vec![]) }),
+                None => host.push(Observed { busy: true, ..observed(owner, Some(Phase::Idle), vec![]) }),
             }
         }
-        host.iter_mut().filter(|one| one.whose == Whose::Unreadable).for_each(|one| one.busy = true);
+        host.iter_mut().filter(|one| one.owner == Owner::Unreadable).for_each(|one| one.busy = true);
         prop_assert_eq!(plan(&assigned, &host, now), vec![]);
     }
 
@@ -181,11 +176,11 @@ proptest! {
 #[test]
 fn a_stop_goes_by_drain_then_term_then_kill() {
     let drain = [assignment(1, Intent::Drain)];
-    let whose = Whose::Instance(drain[0].instance.clone());
+    let owner = Owner::Instance(drain[0].instance.clone());
     let container = ContainerId("c".into());
-    let running = vec![Seen { id: container.clone(), state: RunState::Running }];
+    let running = vec![SeenContainer { id: container.clone(), state: RunState::Running }];
     let id = drain[0].instance.clone();
-    let asked = |phase, now| plan(&drain, &[observed(whose.clone(), Some(phase), running.clone())], now);
+    let asked = |phase, now| plan(&drain, &[observed(owner.clone(), Some(phase), running.clone())], now);
     assert_eq!(asked(Phase::Up, at(0)), [Action::Drain(id.clone())]);
     assert_eq!(asked(Phase::Draining { deadline: at(5), drained: false }, at(4)), []);
     assert_eq!(asked(Phase::Draining { deadline: at(5), drained: true }, at(4)), [Action::Term(id.clone(), container.clone())]);

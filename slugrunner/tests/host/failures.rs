@@ -3,7 +3,7 @@
 use crate::common::{SERVE, TestHost, app, get, process};
 use model::health::Probe;
 use model::{Code, HealthCheck, ImageRef, InstanceState, ProcessSpec};
-use slugrunner::Filter;
+use slugrunner::LogFilter;
 
 fn quick(command: &str) -> ProcessSpec {
     let mut spec = process(command);
@@ -25,7 +25,7 @@ async fn a_crash_at_start_keeps_its_last_lines_and_comes_back_with_a_pause() {
     host.wait(&id, "two restarts", |status| status.restarts >= 2).await;
     host.drain(&id).await;
     host.wait_state(&id, InstanceState::Stopped).await;
-    let lines = host.logs().tail(&app(), 1000, &Filter { text: Some("no such database".into()), ..Filter::default() });
+    let lines = host.logs().tail(&app(), 1000, &LogFilter { text: Some("no such database".into()), ..LogFilter::default() });
     assert!(lines.len() >= 2, "lines of crashed containers are lost");
 }
 
@@ -158,7 +158,7 @@ async fn one_that_writes_without_end_is_ended_and_its_neighbour_lives_on() {
         assert!(reason.starts_with("it wrote ") && reason.ends_with(" MB to its own disk; 31.5 MB are allowed"), "{reason}");
         assert_eq!(status.last_exit.map(|exit| exit.code), Some(137));
         host.wait(&id, "a restart", |status| status.restarts >= 1).await;
-        let told = host.logs().tail(&app(), 1000, &Filter { text: Some("is ended: it wrote".into()), ..Filter::default() });
+        let told = host.logs().tail(&app(), 1000, &LogFilter { text: Some("is ended: it wrote".into()), ..LogFilter::default() });
         assert!(told.iter().any(|line| line.text.contains(process)), "its log does not tell: {told:#?}");
         host.withdraw(&id).await;
     }

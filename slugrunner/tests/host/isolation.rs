@@ -24,7 +24,7 @@ async fn an_instance_reaches_neither_host_nor_metadata_nor_neighbours_and_the_ho
         }
     });
     let own = local_address();
-    let gateway = host.config.network.subnet.gateway();
+    let gateway = host.config.network.gateway();
     for target in [
         format!("{gateway} {port}"),
         format!("{own} {port}"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::common::{SERVE, TestHost, app, get, process};
 use model::health::Probe;
 use model::{HealthCheck, InstanceState};
-use slugrunner::Filter;
+use slugrunner::LogFilter;
 use store::live::{Coordination, Expect, Op};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,7 +34,7 @@ async fn an_instance_starts_becomes_healthy_drains_and_stops() {
     host.withdraw(&id).await;
     host.wait_for("the report is gone", async || host.status(&id).await.map_or(Ok(()), |status| Err(format!("{status:?}")))).await;
     let said: Vec<String> =
-        host.logs().tail(&app(), 100, &Filter { platform_only: true, ..Filter::default() }).into_iter().map(|l| l.text).collect();
+        host.logs().tail(&app(), 100, &LogFilter { platform_only: true, ..LogFilter::default() }).into_iter().map(|l| l.text).collect();
     assert_eq!(said, ["web.1 started with v1 on testhost", "web.1 is healthy", "web.1 stopped"]);
 }
 
@@ -48,7 +48,7 @@ async fn config_and_profile_reach_the_command_untouched() {
     host.release_with(1, &[("worker", worker)], host.image.clone(), &[("GREETING", "it's \"$HOME\" `id`"), ("PORT", "1")]).await;
     let id = host.order(1, "worker", 1).await;
     host.wait_state(&id, InstanceState::Healthy).await;
-    let wanted = Filter { process: Some("worker".parse().expect("a process")), ..Filter::default() };
+    let wanted = LogFilter { process: Some("worker".parse().expect("a process")), ..LogFilter::default() };
     let line = host.wait_for("its line", async || host.logs().tail(&app(), 10, &wanted).pop().ok_or_else(|| "nothing".to_owned())).await;
     assert_eq!(line.text, "it's \"$HOME\" `id`|it's sourced|8080|v1|dev");
 }
@@ -84,7 +84,7 @@ async fn a_restarted_supervisor_adopts_what_runs_and_loses_no_line() {
     let id = host.order(1, "web", 1).await;
     host.wait_state(&id, InstanceState::Healthy).await;
     let before = host.containers().await;
-    let wanted = Filter { process: Some("web".parse().expect("a process")), ..Filter::default() };
+    let wanted = LogFilter { process: Some("web".parse().expect("a process")), ..LogFilter::default() };
     for round in 1..=2_usize {
         host.stop().await;
         host.wait_for("the session's end", async || {

@@ -2,12 +2,12 @@
 
 use crate::common::{SERVE, TestHost, app, process};
 use model::ReleaseNumber;
-use slugrunner::Order;
-use slugrunner::runtime::Output;
+use slugrunner::OneOffRequest;
+use slugrunner::runtime::OutputChunk;
 use tokio::io::AsyncWriteExt;
 
-fn order(command: &str) -> Order {
-    Order { app: app(), release: ReleaseNumber(1), command: command.into(), terminal: None }
+fn order(command: &str) -> OneOffRequest {
+    OneOffRequest { app: app(), release: ReleaseNumber(1), command: command.into(), terminal: None }
 }
 
 async fn gone(host: &TestHost) {
@@ -31,8 +31,8 @@ async fn a_command_reads_writes_and_exits_with_its_code() {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     while let Some(piece) = run.output().await {
         match piece {
-            Output::Stdout(bytes) => out.extend_from_slice(&bytes),
-            Output::Stderr(bytes) => err.extend_from_slice(&bytes),
+            OutputChunk::Stdout(bytes) => out.extend_from_slice(&bytes),
+            OutputChunk::Stderr(bytes) => err.extend_from_slice(&bytes),
         }
     }
     assert_eq!((String::from_utf8_lossy(&out).as_ref(), String::from_utf8_lossy(&err).as_ref()), ("b\ntyped\n", "bad\n"));
@@ -45,17 +45,17 @@ async fn a_terminal_has_a_size_and_a_vanished_client_leaves_nothing() {
     let mut host = TestHost::up().await;
     host.release(1, &[("web", process(SERVE))]).await;
     ready(&mut host).await;
-    let terminal = Order { terminal: Some((120, 40)), ..order("sleep 0.5; stty size; exec sleep 1000") };
+    let terminal = OneOffRequest { terminal: Some((120, 40)), ..order("sleep 0.5; stty size; exec sleep 1000") };
     let mut run = host.oneoffs().run(terminal).await.expect("a run");
     let mut text = String::new();
     while !text.contains('\n') {
-        let Some(Output::Stdout(bytes)) = run.output().await else { panic!("it ended early: {text}") };
+        let Some(OutputChunk::Stdout(bytes)) = run.output().await else { panic!("it ended early: {text}") };
         text.push_str(&String::from_utf8_lossy(&bytes));
     }
     assert_eq!(text.trim(), "40 120");
     drop(run);
     gone(&host).await;
-    let refused = host.oneoffs().run(Order { release: ReleaseNumber(9), ..order("true") }).await.err().expect("a refusal");
+    let refused = host.oneoffs().run(OneOffRequest { release: ReleaseNumber(9), ..order("true") }).await.err().expect("a refusal");
     assert_eq!(refused.code, model::Code::NoRelease);
 }
 
@@ -84,7 +84,7 @@ async fn a_command_that_writes_too_much_is_ended_and_told_why() {
     let mut run = host.oneoffs().run(writer).await.expect("a run");
     let mut told = String::new();
     while let Some(piece) = run.output().await {
-        let (Output::Stdout(bytes) | Output::Stderr(bytes)) = piece;
+        let (OutputChunk::Stdout(bytes) | OutputChunk::Stderr(bytes)) = piece;
         told.push_str(&String::from_utf8_lossy(&bytes));
     }
     assert!(told.contains(" !     the command was ended: it wrote ") && told.contains("31.5 MB are allowed [SW-R112]"), "{told}");

@@ -14,7 +14,7 @@ async fn start(wiring: &mut super::Wiring) -> Result<()> {
     let (config, registry) = (wiring.config.clone(), made(&wiring.registry)?);
     let network = |name: &str, subnet: &str| -> Result<slugrunner::NetworkConfig> {
         let subnet = subnet.parse().with_context(|| format!("`{subnet}` is not a subnet such as 172.31.240.0/20"))?;
-        Ok(slugrunner::NetworkConfig { name: name.to_owned(), subnet })
+        Ok(slugrunner::NetworkConfig::new(name, subnet))
     };
     let (host, zone) = (config.platform.host.clone(), config.platform.zone.clone());
     let mut settings = slugrunner::Config::new(host, zone, capacity(&config), config.data("supervisor"));
@@ -77,13 +77,13 @@ async fn allowed(config: &Config) -> Vec<slugrunner::config::Allow> {
 
 /// What a name, an address or a network that builds may reach stands for.
 async fn addresses(name: &str) -> Vec<slugrunner::config::Allow> {
-    if let Ok(to) = name.parse() {
-        return vec![slugrunner::config::Allow { to, port: None }];
+    if let Ok(to) = name.parse().or_else(|_| name.parse::<std::net::Ipv4Addr>().map(Into::into)) {
+        return vec![slugrunner::config::Allow::new(to, None)];
     }
     let (host, port) = name.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?))).unwrap_or((name, 443));
     let Ok(found) = tokio::net::lookup_host((host, port)).await else { return Vec::new() };
     let allow = found.filter_map(|address| match address.ip() {
-        std::net::IpAddr::V4(ip) => Some(slugrunner::config::Allow { to: slugrunner::subnet::Subnet::host(ip), port: None }),
+        std::net::IpAddr::V4(ip) => Some(slugrunner::config::Allow::new(ip.into(), None)),
         std::net::IpAddr::V6(_) => None,
     });
     allow.collect()

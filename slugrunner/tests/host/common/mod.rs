@@ -107,8 +107,8 @@ impl TestHost {
         let host: HostName = "testhost".parse().expect("a host");
         let zone = "zone-a".parse().expect("a zone");
         let mut config = Config::new(host, zone, Capacity { slots: 10, memory_mb: 1024, cpu_millis: 2000 }, dir.path().join("data"));
-        config.network = NetworkConfig { name: format!("slw-{scope}"), subnet: subnet(0) };
-        config.build_network = Some(NetworkConfig { name: format!("slw-{scope}-b"), subnet: subnet(1) });
+        config.network = NetworkConfig::new(format!("slw-{scope}"), subnet(0));
+        config.build_network = Some(NetworkConfig::new(format!("slw-{scope}-b"), subnet(1)));
         config.registry = registry.address.to_string();
         config.scope = scope;
         let keyring = Arc::new(Keyring::open(&dir.path().join("key")).expect("a key"));

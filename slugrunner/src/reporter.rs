@@ -1,4 +1,4 @@
-//! What this host says of itself and its instances: every change once, and everything again after the session was lost.
+//! Reports this host and its instances to coordination: every change once, and everything again after the session was lost.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use model::{Host, InstanceId, InstanceStatus};
 use store::Live;
 use store::live::{LiveError, Session};
 
-/// The reporter; it alone holds the session.
-pub(crate) struct Reports {
+/// Writes the host's and its instances' states to coordination; it alone holds the session.
+pub(crate) struct StatusReporter {
     live: Live,
     session: Option<Session>,
     host: Option<Host>,
@@ -15,12 +15,12 @@ pub(crate) struct Reports {
     lost: bool,
 }
 
-impl Reports {
+impl StatusReporter {
     pub(crate) fn new(live: Live) -> Self {
         Self { live, session: None, host: None, sent: BTreeMap::new(), lost: false }
     }
 
-    /// Makes coordination say what is. What fails is sent with the next call.
+    /// Brings coordination up to date. What fails is sent with the next call.
     pub(crate) async fn sync(&mut self, host: &Host, statuses: &BTreeMap<InstanceId, InstanceStatus>) {
         match self.try_sync(host, statuses).await {
             Ok(()) => {
@@ -31,7 +31,7 @@ impl Reports {
             Err(LiveError::SessionEnded) => {
                 tracing::info!(host = %host.name, "the session ended; a new one reports everything again");
                 self.reset();
-                // Once more at once: routers must not wait for the next tick to see us again.
+                // Once more at once: routers must not wait for the next timer to see this host again.
                 if let Err(error) = self.try_sync(host, statuses).await {
                     tracing::warn!(%error, host = %host.name, "could not report after the session ended");
                     self.reset();
@@ -45,7 +45,7 @@ impl Reports {
         }
     }
 
-    /// Looks whether coordination still knows us: an expired session is otherwise seen only with the next change.
+    /// Checks that coordination still has this host: an expired session is otherwise seen only with the next change.
     pub(crate) async fn check(&mut self, host: &Host) {
         if self.session.is_none() {
             return;

@@ -1,4 +1,4 @@
-//! The memory of the loop, and one planning step over it.
+//! `State`: what the loop remembers of every instance on this host, and one planning step over it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -10,57 +10,57 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::TICK;
-use super::notes::Note;
+use super::events::TaskEvent;
+use crate::checkpoint::Checkpoint;
+use crate::context::HostContext;
 use crate::disk::Target;
-use crate::labels::{self, Tag};
+use crate::instance::Instance;
+use crate::labels::{self, InstanceLabels};
 use crate::logs::LogStore;
 use crate::oneoff::OneOffs;
-use crate::plan::{Action, Observed, Phase, Seen, Whose, next_wake, plan};
+use crate::plan::{Action, Observed, Owner, Phase, SeenContainer, next_wake, plan};
 use crate::reaper;
 use crate::runtime::{Container, ContainerId};
-use crate::saved::Saved;
-use crate::starting::Kit;
-use crate::unit::Unit;
 
-/// Steps that follow each other in one round; more wait for the next one.
+/// Planning steps in one pass; further ones wait for the next pass.
 const STEPS: usize = 4;
 
-/// Everything the loop remembers.
-pub(super) struct Work {
-    pub(super) kit: Kit,
+/// Everything that the loop remembers.
+pub(super) struct State {
+    pub(super) context: HostContext,
     pub(super) live: Live,
     pub(super) logs: LogStore,
     pub(super) oneoffs: OneOffs,
-    pub(super) notes: mpsc::Sender<Note>,
-    pub(super) units: BTreeMap<InstanceId, Unit>,
+    pub(super) events: mpsc::Sender<TaskEvent>,
+    pub(super) instances: BTreeMap<InstanceId, Instance>,
     /// Tasks that copy the output of containers.
     pub(super) copies: BTreeMap<ContainerId, JoinHandle<()>>,
     /// Containers whose removal is under way.
     pub(super) removing: BTreeSet<ContainerId>,
     pub(super) tasks: JoinSet<()>,
-    /// Whose own disk is watched.
+    /// Containers whose writable layer is measured; read by the disk watcher.
     running: watch::Sender<Vec<Target>>,
     /// Images of containers that were last seen.
     used_images: BTreeSet<String>,
 }
 
-impl Work {
+impl State {
     pub(super) fn new(
-        kit: Kit,
+        context: HostContext,
         live: Live,
         logs: LogStore,
         oneoffs: OneOffs,
-        notes: mpsc::Sender<Note>,
+        events: mpsc::Sender<TaskEvent>,
         running: watch::Sender<Vec<Target>>,
     ) -> Self {
         Self {
-            kit,
+            context,
             live,
             logs,
             oneoffs,
-            notes,
+            events,
             running,
-            units: BTreeMap::new(),
+            instances: BTreeMap::new(),
             copies: BTreeMap::new(),
             removing: BTreeSet::new(),
             tasks: JoinSet::new(),
@@ -68,54 +68,54 @@ impl Work {
         }
     }
 
-    /// Takes over what is wanted now. An instance that left the list is ended like one that is to drain.
+    /// Takes over the assigned intents. An instance that is assigned no more is ended like one that is to drain.
     pub(super) fn follow(&mut self, assigned: &[Assignment]) {
         let wanted: BTreeMap<&InstanceId, &Assignment> = assigned.iter().map(|a| (&a.instance, a)).collect();
-        for (id, unit) in &mut self.units {
+        for (id, instance) in &mut self.instances {
             let intent = wanted.get(id).map_or(Intent::Drain, |a| a.intent);
-            unit.assignment.intent = intent;
+            instance.assignment.intent = intent;
             if intent == Intent::Drain {
-                unit.cancel.cancel();
+                instance.cancel.cancel();
             }
         }
         // Ended tasks are only joined to drop them.
         while self.tasks.try_join_next().is_some() {}
     }
 
-    /// Asks about draining instances; says whether there are any.
-    pub(super) async fn hear_routers(&mut self) -> bool {
-        let draining = |unit: &Unit| matches!(unit.phase, Some(Phase::Draining { drained: false, .. }));
-        let ids: Vec<InstanceId> = self.units.iter().filter(|(_, unit)| draining(unit)).map(|(id, _)| id.clone()).collect();
+    /// Asks coordination which draining instances all routers have let go of; returns whether any is still draining.
+    pub(super) async fn poll_drained(&mut self) -> bool {
+        let draining = |instance: &Instance| matches!(instance.phase, Some(Phase::Draining { drained: false, .. }));
+        let ids: Vec<InstanceId> = self.instances.iter().filter(|(_, instance)| draining(instance)).map(|(id, _)| id.clone()).collect();
         for id in &ids {
-            // Without coordination the deadline decides.
+            // While coordination is away, the deadline decides.
             if self.live.is_drained(id).await.unwrap_or(false)
-                && let Some(unit) = self.units.get_mut(id)
+                && let Some(instance) = self.instances.get_mut(id)
             {
-                unit.drained();
+                instance.drained();
             }
         }
         !ids.is_empty()
     }
 
-    /// Plans and acts until nothing can be done at once; returns how long the plan holds by time alone.
-    pub(super) async fn act(&mut self, saved: &mut Saved, containers: &[Container]) -> Duration {
+    /// Plans and executes until nothing can be done at once; returns for how long the plan holds by time alone.
+    pub(super) async fn act(&mut self, checkpoint: &mut Checkpoint, containers: &[Container]) -> Duration {
         self.used_images = containers.iter().map(|one| one.image.clone()).collect();
-        let is_safe = self.kit.is_safe.load(Ordering::Acquire);
+        let is_isolated = self.context.is_isolated.load(Ordering::Acquire);
         for _ in 0..STEPS {
             let now = chrono::Utc::now();
             let observed = self.observe(containers);
-            let actions = plan(saved.assignments(), &observed, now);
+            let actions = plan(checkpoint.assignments(), &observed, now);
             let (mut again, mut begins_to_drain) = (false, false);
             for action in actions {
-                if matches!(action, Action::Start(_)) && !is_safe {
+                if matches!(action, Action::Start(_)) && !is_isolated {
                     continue;
                 }
                 tracing::debug!(%action, "next step");
                 begins_to_drain |= matches!(action, Action::Drain(_));
-                again |= self.perform(action, saved, containers).await;
+                again |= self.perform(action, checkpoint, containers).await;
             }
             if begins_to_drain {
-                // Reported first, so that routers hear of it; then they are asked at once.
+                // Reported first, so that routers see it; then they are asked at once.
                 return Duration::ZERO;
             }
             if !again {
@@ -127,13 +127,13 @@ impl Work {
     }
 
     fn observe(&self, containers: &[Container]) -> Vec<Observed> {
-        let mut seen: BTreeMap<InstanceId, Vec<Seen>> = self.units.keys().map(|id| (id.clone(), Vec::new())).collect();
+        let mut seen: BTreeMap<InstanceId, Vec<SeenContainer>> = self.instances.keys().map(|id| (id.clone(), Vec::new())).collect();
         let mut unreadable = Vec::new();
         for container in containers.iter().filter(|one| one.labels.get(labels::KIND).is_some_and(|kind| kind == labels::INSTANCE)) {
             if self.removing.contains(&container.id) {
                 continue;
             }
-            let one = Seen { id: container.id.clone(), state: container.state };
+            let one = SeenContainer { id: container.id.clone(), state: container.state };
             match labels::read(&container.labels) {
                 Some(tag) => seen.entry(tag.assignment.instance).or_default().push(one),
                 None => unreadable.push(one),
@@ -142,28 +142,28 @@ impl Work {
         let mut all: Vec<Observed> = seen
             .into_iter()
             .map(|(id, containers)| {
-                let unit = self.units.get(&id);
-                let (phase, busy) = unit.map_or((None, false), |unit| (unit.phase, unit.busy));
-                Observed { whose: Whose::Instance(id), containers, phase, busy }
+                let instance = self.instances.get(&id);
+                let (phase, busy) = instance.map_or((None, false), |instance| (instance.phase, instance.busy));
+                Observed { owner: Owner::Instance(id), containers, phase, busy }
             })
             .collect();
-        all.push(Observed { whose: Whose::Unreadable, containers: unreadable, phase: None, busy: false });
+        all.push(Observed { owner: Owner::Unreadable, containers: unreadable, phase: None, busy: false });
         all
     }
 
     /// The labels of a listed container.
-    pub(super) fn tag(containers: &[Container], id: &ContainerId) -> Option<Tag> {
+    pub(super) fn tag(containers: &[Container], id: &ContainerId) -> Option<InstanceLabels> {
         labels::read(&containers.iter().find(|one| one.id == *id)?.labels)
     }
 
-    /// The spec of a release: ours if we have it, as specs never change.
-    pub(super) async fn spec(&self, saved: &mut Saved, assignment: &Assignment) -> Option<RunSpec> {
-        if let Some(spec) = saved.spec(&assignment.app, assignment.release) {
+    /// The spec of a release: from the checkpoint if it is there, as specs never change.
+    pub(super) async fn spec(&self, checkpoint: &mut Checkpoint, assignment: &Assignment) -> Option<RunSpec> {
+        if let Some(spec) = checkpoint.spec(&assignment.app, assignment.release) {
             return Some(spec.clone());
         }
         match self.live.spec(&assignment.app, assignment.release).await {
             Ok(Some(spec)) => {
-                saved.keep_spec(spec.clone());
+                checkpoint.keep_spec(spec.clone());
                 Some(spec)
             }
             Ok(None) => None,
@@ -174,27 +174,28 @@ impl Work {
         }
     }
 
-    /// Says of what should run here and was not found yet why it does not. What was found keeps what its health says.
-    pub(super) fn lack_engine(&mut self, saved: &Saved) {
+    /// Reports assigned instances whose containers were not found yet as crashed for want of the engine; the others keep their state.
+    pub(super) fn mark_engine_away(&mut self, checkpoint: &Checkpoint) {
         let now = chrono::Utc::now();
-        let (host, zone) = (&self.kit.config.host, &self.kit.config.zone);
-        for assignment in saved.assignments().iter().filter(|a| a.intent == Intent::Run) {
-            self.units
+        let (host, zone) = (&self.context.config.host, &self.context.config.zone);
+        for assignment in checkpoint.assignments().iter().filter(|a| a.intent == Intent::Run) {
+            self.instances
                 .entry(assignment.instance.clone())
-                .or_insert_with(|| Unit::new(assignment.clone(), host, zone, now))
-                .lacks_engine(now);
+                .or_insert_with(|| Instance::new(assignment.clone(), host, zone, now))
+                .engine_is_away(now);
         }
     }
 
-    /// What is to be reported.
+    /// The statuses to report.
     pub(super) fn statuses(&self) -> BTreeMap<InstanceId, InstanceStatus> {
-        self.units.iter().map(|(id, unit)| (id.clone(), unit.status.clone())).collect()
+        self.instances.iter().map(|(id, instance)| (id.clone(), instance.status.clone())).collect()
     }
 
-    /// Tells the watcher of disks what runs.
+    /// Passes what runs to the disk watcher.
     pub(super) fn watch_disks(&self) {
-        let allowed = self.kit.config.disk;
-        let instances = self.units.values().filter(|unit| unit.phase == Some(Phase::Up)).filter_map(|unit| unit.container.clone());
+        let allowed = self.context.config.disk;
+        let instances =
+            self.instances.values().filter(|instance| instance.phase == Some(Phase::Up)).filter_map(|instance| instance.container.clone());
         let containers = instances.chain(self.oneoffs.attached()).filter(|_| allowed > 0);
         let targets: Vec<Target> = containers.map(|container| Target { container, allowed }).collect();
         self.running.send_if_modified(|known| {
@@ -209,7 +210,7 @@ impl Work {
         for id in reaper::stale_oneoffs(containers, &self.oneoffs.attached(), chrono::Utc::now()) {
             tracing::info!(container = %id, "removing a one-off that an earlier life left behind");
             if let Some(address) = containers.iter().find(|one| one.id == id).and_then(|one| labels::address(&one.labels)) {
-                self.kit.addresses.release(address);
+                self.context.addresses.release(address);
             }
             self.remove(None, id);
         }
@@ -217,9 +218,9 @@ impl Work {
 
     /// Removes images that nothing runs or may run again soon, in a task.
     pub(super) fn reap_images(&mut self) {
-        let (kit, live, used) = (self.kit.clone(), self.live.clone(), self.used_images.clone());
+        let (context, live, used) = (self.context.clone(), self.live.clone(), self.used_images.clone());
         self.tasks.spawn(async move {
-            let config = &kit.config;
+            let config = &context.config;
             let wanted = match live.specs().await {
                 Ok(specs) => reaper::wanted_images(&specs, &config.registry),
                 Err(error) => {
@@ -227,7 +228,7 @@ impl Work {
                     return;
                 }
             };
-            if let Err(error) = reaper::reap_images(&*kit.runtime, &config.registry, config.keep_images, &used, &wanted).await {
+            if let Err(error) = reaper::reap_images(&*context.runtime, &config.registry, config.keep_images, &used, &wanted).await {
                 tracing::warn!(%error, "unused images could not be removed");
             }
         });
@@ -236,7 +237,7 @@ impl Work {
     /// Ends all tasks of ours; containers are left alone.
     pub(super) fn end(mut self) {
         self.tasks.abort_all();
-        self.units.values_mut().filter_map(|unit| unit.watch.take()).for_each(|watch| watch.abort());
+        self.instances.values_mut().filter_map(|instance| instance.watch.take()).for_each(|watch| watch.abort());
         self.copies.values().for_each(JoinHandle::abort);
     }
 }

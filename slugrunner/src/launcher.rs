@@ -1,54 +1,39 @@
-//! One start of one instance: spec, image, container. Every failure is a state and words for the owner, never just an error.
+//! Starts one instance: spec, image, container. Every failure is a state and a reason for the owner, never just an error.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use model::{Assignment, Code, InstanceState, ProcessSpec, RunSpec};
-use store::Keyring;
 use tokio_util::sync::CancellationToken;
 
-use crate::addresses::Addresses;
-use crate::config::Config;
-use crate::container::{self, Body, PORT};
+use crate::container::{self, ContainerParams, PORT};
+use crate::context::HostContext;
 use crate::health::Cause;
-use crate::labels::{self, Tag};
-use crate::runtime::{ContainerId, ContainerSpec, Runtime, RuntimeError};
+use crate::labels::{self, InstanceLabels};
+use crate::runtime::{ContainerId, ContainerSpec, RuntimeError};
 
-/// Tries with another address when one turns out to be taken.
+/// Attempts with another address when one turns out to be taken.
 const ADDRESS_TRIES: usize = 5;
 
-/// What starts need; shared by instances and one-offs.
-#[derive(Clone)]
-pub(crate) struct Kit {
-    pub(crate) config: Arc<Config>,
-    pub(crate) keyring: Arc<Keyring>,
-    pub(crate) runtime: Arc<dyn Runtime>,
-    pub(crate) addresses: Addresses,
-    /// Whether the network and the egress rules stand, so that containers may start.
-    pub(crate) is_safe: Arc<AtomicBool>,
-}
-
-/// A start that worked.
-pub(crate) struct Started {
+/// A container that was made, with its address.
+pub(crate) struct Launched {
     pub(crate) container: ContainerId,
     pub(crate) address: Ipv4Addr,
 }
 
-/// A start that did not.
+/// Why an instance could not be started.
 #[derive(Debug)]
-pub(crate) struct NotStarted {
+pub(crate) struct LaunchFailure {
     pub(crate) state: InstanceState,
     pub(crate) cause: Cause,
 }
 
-impl NotStarted {
+impl LaunchFailure {
     pub(crate) fn new(state: InstanceState, code: Code, reason: impl Into<String>) -> Self {
         Self { state, cause: Cause { code, reason: reason.into() } }
     }
 
-    /// A fault of the platform: the log gets the cause, the owner the words.
+    /// A fault of the platform: the server's log gets the error, the owner a reason without internals.
     fn engine(error: &RuntimeError, what: &str) -> Self {
         tracing::warn!(error = %error, source = std::error::Error::source(error).map(tracing::field::display), what, "a container could not be made");
         let code = if matches!(error, RuntimeError::Unreachable(_)) { Code::EngineDown } else { Code::Internal };
@@ -56,11 +41,11 @@ impl NotStarted {
     }
 }
 
-impl Kit {
+impl HostContext {
     /// Makes sure that the image is here, and that it does not run as root. Returns the engine's name of it.
-    pub(crate) async fn image(&self, spec: &RunSpec) -> Result<String, NotStarted> {
+    pub(crate) async fn image(&self, spec: &RunSpec) -> Result<String, LaunchFailure> {
         let name = spec.image.pull_name(&self.config.registry);
-        let engine = |error: RuntimeError| NotStarted::engine(&error, "look for its image");
+        let engine = |error: RuntimeError| LaunchFailure::engine(&error, "look for its image");
         let user = match self.runtime.image_user(&name).await.map_err(engine)? {
             Some(user) => user,
             None => {
@@ -70,31 +55,31 @@ impl Kit {
                 let duration_ms = started.elapsed().as_millis() as u64;
                 tracing::info!(app = %spec.app, release = %spec.release, duration_ms, "pulled an image");
                 self.runtime.image_user(&name).await.map_err(engine)?.ok_or_else(|| {
-                    NotStarted::new(InstanceState::ImagePullFailed, Code::ImagePullFailed, "its image vanished after it was pulled")
+                    LaunchFailure::new(InstanceState::ImagePullFailed, Code::ImagePullFailed, "its image vanished after it was pulled")
                 })?
             }
         };
         if container::is_root(&user) {
             let reason = "its image runs as root, which this platform refuses; set another user in the image";
-            return Err(NotStarted::new(InstanceState::Crashed, Code::CrashedAtStart, reason));
+            return Err(LaunchFailure::new(InstanceState::Crashed, Code::CrashedAtStart, reason));
         }
         Ok(name)
     }
 
-    /// The opened config of a release.
-    pub(crate) fn open(&self, spec: &RunSpec) -> Result<BTreeMap<String, String>, NotStarted> {
+    /// The decrypted config of a release.
+    pub(crate) fn open(&self, spec: &RunSpec) -> Result<BTreeMap<String, String>, LaunchFailure> {
         self.keyring.open_map(&spec.app.to_string(), &spec.config).map_err(|error| {
             tracing::error!(%error, app = %spec.app, release = %spec.release, "a release's config does not open");
-            NotStarted::new(InstanceState::Crashed, Code::Internal, "its config could not be opened on its host")
+            LaunchFailure::new(InstanceState::Crashed, Code::Internal, "its config could not be opened on its host")
         })
     }
 
     /// Makes a container with an address of its own.
-    pub(crate) async fn create(&self, shape: impl Fn(Ipv4Addr) -> ContainerSpec) -> Result<Started, RuntimeError> {
+    pub(crate) async fn create(&self, shape: impl Fn(Ipv4Addr) -> ContainerSpec) -> Result<Launched, RuntimeError> {
         let full = || RuntimeError::Conflict { message: "no free address in the app network".into() };
         let address = self.addresses.take().ok_or_else(full)?;
         match self.runtime.create(&shape(address)).await {
-            Ok(container) => Ok(Started { container, address }),
+            Ok(container) => Ok(Launched { container, address }),
             Err(error) => {
                 self.addresses.release(address);
                 Err(error)
@@ -110,14 +95,14 @@ impl Kit {
         process: &ProcessSpec,
         restarts: u32,
         cancel: &CancellationToken,
-    ) -> Result<Started, NotStarted> {
+    ) -> Result<Launched, LaunchFailure> {
         let image = tokio::select! {
             image = self.image(spec) => image?,
-            () = cancel.cancelled() => return Err(NotStarted::new(InstanceState::Pulling, Code::Cancelled, "its start was called off")),
+            () = cancel.cancelled() => return Err(LaunchFailure::new(InstanceState::Pulling, Code::Cancelled, "its start was called off")),
         };
         let values = self.open(spec)?;
         let shape = |address| {
-            container::compose(Body {
+            container::compose(ContainerParams {
                 spec,
                 config: &values,
                 image: image.clone(),
@@ -126,19 +111,19 @@ impl Kit {
                 process: assignment.process.clone(),
                 command: &process.command,
                 resources: process.resources,
-                labels: labels::of_instance(&self.config.scope, &Tag { assignment: assignment.clone(), restarts, address }),
+                labels: labels::of_instance(&self.config.scope, &InstanceLabels { assignment: assignment.clone(), restarts, address }),
                 host: &self.config.host,
                 zone: &self.config.zone,
                 network: &self.config.network.name,
                 address,
             })
         };
-        let started = self.create_and_start(shape).await.map_err(|error| NotStarted::engine(&error, "start its container"))?;
+        let started = self.create_and_start(shape).await.map_err(|error| LaunchFailure::engine(&error, "start its container"))?;
         tracing::debug!(instance = %assignment.instance, address = %started.address, port = PORT, "started a container");
         Ok(started)
     }
 
-    async fn create_and_start(&self, shape: impl Fn(Ipv4Addr) -> ContainerSpec) -> Result<Started, RuntimeError> {
+    async fn create_and_start(&self, shape: impl Fn(Ipv4Addr) -> ContainerSpec) -> Result<Launched, RuntimeError> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -146,7 +131,7 @@ impl Kit {
             match self.runtime.start(&started.container).await {
                 Ok(()) => return Ok(started),
                 Err(error) => {
-                    // The address stays taken when it is the reason: somebody else has it.
+                    // The address stays marked as taken when that is the reason: something else on the network has it.
                     let is_taken = matches!(error, RuntimeError::Conflict { .. });
                     if !is_taken {
                         self.addresses.release(started.address);
@@ -161,18 +146,18 @@ impl Kit {
     }
 }
 
-fn pull_failed(error: &RuntimeError, spec: &RunSpec) -> NotStarted {
+fn pull_failed(error: &RuntimeError, spec: &RunSpec) -> LaunchFailure {
     let source = std::error::Error::source(error).map(tracing::field::display);
     tracing::warn!(%error, source, app = %spec.app, release = %spec.release, "an image could not be pulled");
     match error {
         RuntimeError::NoSuchImage { .. } => {
             let reason = format!("the registry does not have the image of {} any more ({})", spec.release, spec.image.digest.short());
-            NotStarted::new(InstanceState::ImageMissing, Code::ImageMissing, reason)
+            LaunchFailure::new(InstanceState::ImageMissing, Code::ImageMissing, reason)
         }
-        RuntimeError::Unreachable(_) => NotStarted::engine(error, "fetch its image"),
+        RuntimeError::Unreachable(_) => LaunchFailure::engine(error, "fetch its image"),
         _ => {
             let reason = format!("the image of {} could not be fetched from the registry", spec.release);
-            NotStarted::new(InstanceState::ImagePullFailed, Code::ImagePullFailed, reason)
+            LaunchFailure::new(InstanceState::ImagePullFailed, Code::ImagePullFailed, reason)
         }
     }
 }

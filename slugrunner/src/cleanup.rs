@@ -17,7 +17,7 @@ const LINE_BYTES: usize = 300;
 const COPY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Collects the evidence of an ended container, waits until its log is copied, removes it. None when it vanished before.
-pub(crate) async fn bury(
+pub(crate) async fn remove_ended(
     runtime: Arc<dyn Runtime>,
     container: ContainerId,
     copy: Option<JoinHandle<()>>,

@@ -8,8 +8,8 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::container::PORT;
-use crate::crashes::Crashes;
-use crate::health::{Cause, Verdict};
+use crate::crash_backoff::CrashBackoff;
+use crate::health::{Cause, HealthReport};
 use crate::plan::Phase;
 use crate::runtime::ContainerId;
 
@@ -19,7 +19,7 @@ const GRACE_S: u32 = 10;
 const KILL_AGAIN: TimeDelta = TimeDelta::seconds(10);
 
 /// One instance.
-pub(crate) struct Unit {
+pub(crate) struct Instance {
     pub(crate) assignment: Assignment,
     /// None until its container was adopted or it was started.
     pub(crate) phase: Option<Phase>,
@@ -33,21 +33,21 @@ pub(crate) struct Unit {
     pub(crate) cancel: CancellationToken,
     /// The watch over its health.
     pub(crate) watch: Option<AbortHandle>,
-    crashes: Crashes,
-    failures: Crashes,
+    crashes: CrashBackoff,
+    failures: CrashBackoff,
     ever_healthy: bool,
     /// Why its health made us end it.
-    condemned: Option<Cause>,
+    kill_reason: Option<Cause>,
     /// Containers that were started for it.
     pub(crate) starts: u32,
 }
 
 /// How an ended container is told to its owner.
-pub(crate) struct Obituary {
+pub(crate) struct CrashReport {
     pub(crate) text: String,
 }
 
-impl Unit {
+impl Instance {
     pub(crate) fn new(assignment: Assignment, host: &HostName, zone: &ZoneName, now: Time) -> Self {
         let a = assignment.clone();
         Self {
@@ -76,10 +76,10 @@ impl Unit {
             process: None,
             cancel: CancellationToken::new(),
             watch: None,
-            crashes: Crashes::default(),
-            failures: Crashes::default(),
+            crashes: CrashBackoff::default(),
+            failures: CrashBackoff::default(),
             ever_healthy: false,
-            condemned: None,
+            kill_reason: None,
             starts: 0,
         }
     }
@@ -107,7 +107,7 @@ impl Unit {
     }
 
     /// Its engine is away, so that nobody can say whether its container runs.
-    pub(crate) fn lacks_engine(&mut self, now: Time) {
+    pub(crate) fn engine_is_away(&mut self, now: Time) {
         if self.phase.is_none() && !self.busy {
             let reason = "the container engine of its host does not answer".to_owned();
             self.enter(InstanceState::Crashed, now, Some(Cause { code: Code::EngineDown, reason }));
@@ -119,9 +119,9 @@ impl Unit {
         self.phase = Some(Phase::Up);
         self.container = Some(container);
         self.address = Some(address);
-        self.failures = Crashes::default();
+        self.failures = CrashBackoff::default();
         self.ever_healthy = false;
-        self.condemned = None;
+        self.kill_reason = None;
         self.starts = restarts + 1;
         self.status.restarts = restarts;
         self.status.address = Some(SocketAddr::from((address, PORT)));
@@ -139,28 +139,28 @@ impl Unit {
     }
 
     /// Takes a verdict of its health watch; true when it is to be killed for it.
-    pub(crate) fn judged(&mut self, verdict: Verdict, now: Time) -> bool {
+    pub(crate) fn judged(&mut self, verdict: HealthReport, now: Time) -> bool {
         if self.phase != Some(Phase::Up) {
             return false;
         }
         match verdict {
-            Verdict::Healthy => {
+            HealthReport::Healthy => {
                 self.ever_healthy = true;
                 self.crashes.healthy(now);
                 self.enter(InstanceState::Healthy, now, None);
                 false
             }
-            Verdict::NotYet(cause) => {
+            HealthReport::NotYet(cause) => {
                 self.enter(InstanceState::Starting, now, Some(cause));
                 false
             }
-            Verdict::Unhealthy(cause) => {
+            HealthReport::Unhealthy(cause) => {
                 self.crashes.unhealthy();
                 self.enter(InstanceState::Unhealthy, now, Some(cause));
                 false
             }
-            Verdict::GiveUp(cause) => {
-                self.condemned = Some(cause.clone());
+            HealthReport::GiveUp(cause) => {
+                self.kill_reason = Some(cause.clone());
                 self.enter(InstanceState::Unhealthy, now, Some(cause));
                 true
             }
@@ -168,13 +168,13 @@ impl Unit {
     }
 
     /// Its container ended by itself, or vanished.
-    pub(crate) fn crashed(&mut self, exit: Option<Exit>, now: Time) -> Obituary {
+    pub(crate) fn crashed(&mut self, exit: Option<Exit>, now: Time) -> CrashReport {
         let cause = self.cause_of(exit.as_ref());
         let ended = exit.as_ref().map_or_else(|| "its container vanished".to_owned(), describe);
         self.status.last_exit = exit.or_else(|| self.status.last_exit.take());
         self.container = None;
         self.status.address = None;
-        self.condemned = None;
+        self.kill_reason = None;
         let pause = self.crashes.crashed(now);
         self.phase = Some(Phase::Waiting { until: pause.until });
         let wait = (pause.until - now).num_seconds();
@@ -188,7 +188,7 @@ impl Unit {
             let cause = cause.or(Some(Cause { code: Code::Unhealthy, reason: ended }));
             self.enter(InstanceState::Crashed, now, cause);
         }
-        Obituary { text }
+        CrashReport { text }
     }
 
     fn cause_of(&self, exit: Option<&Exit>) -> Option<Cause> {
@@ -198,7 +198,7 @@ impl Unit {
             let reason = format!("it needed more than its {memory} MiB of memory and was ended by the kernel");
             return Some(Cause { code: Code::OutOfMemory, reason });
         }
-        if let Some(cause) = &self.condemned {
+        if let Some(cause) = &self.kill_reason {
             return Some(cause.clone());
         }
         (!self.ever_healthy).then(|| Cause { code: Code::CrashedAtStart, reason: format!("it ended while starting, {}", describe(exit)) })
@@ -261,7 +261,7 @@ mod tests {
     use super::*;
     use model::{InstanceId, Intent, ReleaseNumber};
 
-    fn unit() -> Unit {
+    fn instance() -> Instance {
         let assignment = Assignment {
             instance: InstanceId::mint([1; 10]),
             app: "acme/shop/dev".parse().expect("an app"),
@@ -271,7 +271,7 @@ mod tests {
             epoch: 0,
             intent: Intent::Run,
         };
-        Unit::new(assignment, &"h".parse().expect("a host"), &"z".parse().expect("a zone"), Time::UNIX_EPOCH)
+        Instance::new(assignment, &"h".parse().expect("a host"), &"z".parse().expect("a zone"), Time::UNIX_EPOCH)
     }
 
     fn exit(code: i64, oom: bool) -> Option<Exit> {
@@ -281,16 +281,16 @@ mod tests {
     #[test]
     fn an_engine_that_is_away_is_said_of_what_was_not_found_and_of_nothing_else() {
         let now = Time::UNIX_EPOCH;
-        let mut unknown = unit();
-        unknown.lacks_engine(now);
+        let mut unknown = instance();
+        unknown.engine_is_away(now);
         assert_eq!((unknown.status.state, unknown.status.code), (InstanceState::Crashed, Some(Code::EngineDown)));
         assert_eq!(unknown.phase, None, "it is adopted or started as if nothing had been");
         unknown.pulling(now);
         assert_eq!((unknown.status.code, unknown.status.reason), (None, None), "an engine that goes on with it answers");
-        let mut up = unit();
+        let mut up = instance();
         up.started(ContainerId("c".into()), Ipv4Addr::LOCALHOST, 0, now);
-        up.judged(Verdict::Healthy, now);
-        up.lacks_engine(now);
+        up.judged(HealthReport::Healthy, now);
+        up.engine_is_away(now);
         assert_eq!(up.status.state, InstanceState::Healthy, "its health says more");
     }
 
@@ -298,9 +298,9 @@ mod tests {
     fn a_crash_keeps_the_truest_cause() {
         let now = Time::UNIX_EPOCH;
         let fresh = || {
-            let mut unit = unit();
-            unit.started(ContainerId("c".into()), Ipv4Addr::LOCALHOST, 0, now);
-            unit
+            let mut instance = instance();
+            instance.started(ContainerId("c".into()), Ipv4Addr::LOCALHOST, 0, now);
+            instance
         };
         let mut at_start = fresh();
         at_start.crashed(exit(1, false), now);
@@ -309,13 +309,13 @@ mod tests {
         oom.crashed(exit(137, true), now);
         assert_eq!(oom.status.code, Some(Code::OutOfMemory));
         let mut wrong_port = fresh();
-        assert!(wrong_port.judged(Verdict::GiveUp(Cause { code: Code::WrongPort, reason: "it listens on 5000".into() }), now));
+        assert!(wrong_port.judged(HealthReport::GiveUp(Cause { code: Code::WrongPort, reason: "it listens on 5000".into() }), now));
         wrong_port.crashed(exit(137, false), now);
         assert_eq!((wrong_port.status.code, wrong_port.status.state), (Some(Code::WrongPort), InstanceState::Crashed));
         assert!(wrong_port.status.reason.expect("a reason").contains("5000"));
         let mut later = fresh();
-        later.judged(Verdict::Healthy, now);
-        let obituary = later.crashed(exit(143, false), now);
-        assert!(obituary.text.contains("ended by signal 15"), "{}", obituary.text);
+        later.judged(HealthReport::Healthy, now);
+        let report = later.crashed(exit(143, false), now);
+        assert!(report.text.contains("ended by signal 15"), "{}", report.text);
     }
 }

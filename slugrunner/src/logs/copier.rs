@@ -1,4 +1,4 @@
-//! Copies the output of a container into its app's log, resuming where an earlier life of ours stopped.
+//! Copies the output of a container into its app's log, resuming where an earlier process stopped.
 //!
 //! The cursor file holds the container and the engine's time of the last entry that was written, with its number among
 //! entries of the same time. It is written after the lines: a crash between the two may double a batch, never lose one.
@@ -10,22 +10,22 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use model::Time;
 
-use super::{AppLog, LINE_MAX, Line, Source};
+use super::{AppLog, LINE_MAX, LogLine, LogSource};
 use crate::runtime::{ContainerId, LogEntry, LogQuery, RunState, Runtime, RuntimeError};
 
-/// Entries that are written together when they come together.
+/// Most entries in one write.
 const BATCH: usize = 256;
 
-/// What is copied where.
-pub(crate) struct Copy {
+/// Copies one container's output.
+pub(crate) struct LogCopier {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) container: ContainerId,
     pub(crate) log: Arc<AppLog>,
-    pub(crate) source: Source,
+    pub(crate) source: LogSource,
     pub(crate) cursor: PathBuf,
 }
 
-/// Where copying stands.
+/// The last entry that was written.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Cursor {
     at: i64,
@@ -41,7 +41,7 @@ struct Assembly {
 }
 
 impl Assembly {
-    fn take(&mut self, entry: &LogEntry, source: &Source) -> Option<Line> {
+    fn take(&mut self, entry: &LogEntry, source: &LogSource) -> Option<LogLine> {
         let started = *self.started.get_or_insert(entry.at);
         let room = LINE_MAX.saturating_sub(self.bytes.len());
         let text = entry.bytes.strip_suffix(b"\n").unwrap_or(&entry.bytes);
@@ -53,20 +53,20 @@ impl Assembly {
         self.finish(started, source)
     }
 
-    fn finish(&mut self, started: i64, source: &Source) -> Option<Line> {
+    fn finish(&mut self, started: i64, source: &LogSource) -> Option<LogLine> {
         let done = std::mem::take(self);
-        Some(Line::of_bytes(Time::from_timestamp_nanos(started), source.clone(), &done.bytes, done.was_cut))
+        Some(LogLine::of_bytes(Time::from_timestamp_nanos(started), source.clone(), &done.bytes, done.was_cut))
     }
 
     /// What is left when a container ends in the middle of a line.
-    fn rest(&mut self, source: &Source) -> Option<Line> {
+    fn rest(&mut self, source: &LogSource) -> Option<LogLine> {
         let started = self.started?;
         self.finish(started, source)
     }
 }
 
-impl Copy {
-    /// Copies until the container has ended and everything it said is written.
+impl LogCopier {
+    /// Copies until the container has ended and all of its output is written.
     pub(crate) async fn run(self) {
         let mut cursor = self.load();
         loop {
@@ -119,7 +119,7 @@ impl Copy {
         failed.map_or(Ok(()), Err)
     }
 
-    fn write(&self, lines: &[Line], cursor: &mut Cursor, done: Cursor) {
+    fn write(&self, lines: &[LogLine], cursor: &mut Cursor, done: Cursor) {
         if lines.is_empty() {
             return;
         }

@@ -1,5 +1,5 @@
-//! What this host was last told, in a file: a host that comes back with nothing else up restarts its work from it, and an
-//! order older than the last one is refused.
+//! The last assignments of this host, in a file: a host that comes back with nothing else up restarts its instances from it, and
+//! assignments older than the last ones are refused.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -18,14 +18,14 @@ struct Document {
 
 /// The last orders and the specs they need.
 #[derive(Debug)]
-pub(crate) struct Saved {
+pub(crate) struct Checkpoint {
     path: PathBuf,
     orders: Option<HostAssignments>,
     specs: BTreeMap<(AppEnv, ReleaseNumber), RunSpec>,
     warned: Option<u64>,
 }
 
-impl Saved {
+impl Checkpoint {
     /// Reads the file. A missing or damaged one is the same as never having been told anything.
     pub(crate) fn open(path: PathBuf) -> Self {
         let document: Document = match std::fs::read(&path) {
@@ -102,11 +102,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("assignments.json");
         let orders = |generation| HostAssignments { host: "h".parse().expect("a host"), generation, assignments: Vec::new() };
-        let mut saved = Saved::open(path.clone());
-        assert!(saved.take(orders(5)) && !saved.take(orders(5)) && !saved.take(orders(4)));
-        let mut again = Saved::open(path.clone());
+        let mut checkpoint = Checkpoint::open(path.clone());
+        assert!(checkpoint.take(orders(5)) && !checkpoint.take(orders(5)) && !checkpoint.take(orders(4)));
+        let mut again = Checkpoint::open(path.clone());
         assert!(!again.take(orders(4)) && again.take(orders(6)));
         std::fs::write(&path, b"{").expect("a damaged file");
-        assert!(Saved::open(path).take(orders(1)));
+        assert!(Checkpoint::open(path).take(orders(1)));
     }
 }

@@ -1,4 +1,4 @@
-//! Watches what instances write to their own disk. Owns the timer and the walks; `disk::Rounds` decides what is due and what is
+//! Watches what instances write to their own disk. Owns the timer and the walks; `disk::DiskSchedule` decides what is due and what is
 //! too much. Must never end a container itself: it tells the loop.
 
 use std::collections::BTreeMap;
@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::notes::Note;
-use crate::disk::{FILES, Rounds, Target, Usage, measure};
+use super::events::TaskEvent;
+use crate::disk::{DiskSchedule, FILES, Target, Usage, measure};
 use crate::runtime::{ContainerId, Runtime, RuntimeError};
 
-/// Between two rounds, at least.
+/// Least pause between two rounds of measurements.
 const TICK: Duration = Duration::from_secs(1);
-/// A round is followed by a pause of so many times what it cost: a tenth of one core is the most that all of it takes.
+/// A round is followed by a pause of so many times its cost: measuring takes a tenth of one core at most.
 const PAUSE: u32 = 9;
-/// And by no longer one: a writer is to be found, whatever the others cost.
+/// Longest pause: an instance that fills the disk is to be found, whatever measuring the others costs.
 const PAUSE_MOST: Duration = Duration::from_secs(30);
 
 /// Where the files of a container lie.
@@ -27,19 +27,19 @@ struct Place {
     pid: Option<u32>,
 }
 
-/// The watcher's side.
-pub(super) struct Watcher {
+/// The task that measures; the loop writes its targets and reads its events.
+pub(super) struct DiskWatcher {
     pub(super) runtime: Arc<dyn Runtime>,
     /// What runs now; written by the loop.
     pub(super) targets: watch::Receiver<Vec<Target>>,
-    pub(super) notes: mpsc::Sender<Note>,
+    pub(super) events: mpsc::Sender<TaskEvent>,
     pub(super) stop: CancellationToken,
 }
 
-impl Watcher {
+impl DiskWatcher {
     /// Watches until it is stopped.
     pub(super) async fn run(self) {
-        let (begun, mut rounds) = (Instant::now(), Rounds::default());
+        let (begun, mut rounds) = (Instant::now(), DiskSchedule::default());
         let mut places: BTreeMap<ContainerId, Place> = BTreeMap::new();
         let mut is_told = false;
         let mut pause = TICK;
@@ -58,7 +58,7 @@ impl Watcher {
                 if !places.contains_key(&target.container) {
                     match self.place(&target.container).await {
                         Ok(Some(place)) => {
-                            // Before it is measured: what it writes from then on is seen to fall.
+                            // Before the first measurement, so that what it writes from then on shows as a fall of free space.
                             free(&place.layer).into_iter().for_each(|free| rounds.free(free));
                             places.insert(target.container.clone(), place);
                         }
@@ -96,8 +96,8 @@ impl Watcher {
                 };
                 cost += took;
                 if let Some(reason) = rounds.measured(&target, usage, took, begun.elapsed()) {
-                    // The loop has gone: so has the need to tell it.
-                    let _ = self.notes.send(Note::Overwrote(target.container, reason)).await;
+                    // A closed channel means that the loop has ended.
+                    let _ = self.events.send(TaskEvent::DiskExceeded(target.container, reason)).await;
                 }
             }
             pause = (cost * PAUSE).clamp(TICK, PAUSE_MOST);

@@ -1,5 +1,5 @@
 //! How long to wait after a crash: 1 s, doubled with each crash up to 5 minutes; five crashes within 5 minutes are flapping;
-//! ten healthy minutes wipe the slate. Pure: time comes in.
+//! ten healthy minutes reset the count. Pure: the time is an argument.
 
 use chrono::TimeDelta;
 use model::Time;
@@ -12,7 +12,7 @@ const FORGIVEN_AFTER: TimeDelta = TimeDelta::minutes(10);
 
 /// The crashes of one instance, or the failed pulls of its image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Crashes {
+pub struct CrashBackoff {
     /// The last ones, oldest first, at most as many as flapping needs.
     recent: Vec<Time>,
     /// How many in a row, without ten healthy minutes in between.
@@ -29,7 +29,7 @@ pub struct Pause {
     pub flapping: bool,
 }
 
-impl Crashes {
+impl CrashBackoff {
     /// It became healthy.
     pub fn healthy(&mut self, now: Time) {
         self.healthy_since.get_or_insert(now);
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_five_minutes_and_the_fifth_crash_flaps() {
-        let mut crashes = Crashes::default();
+        let mut crashes = CrashBackoff::default();
         let mut now = at(0);
         let mut delays = Vec::new();
         for n in 1..=11 {
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn ten_healthy_minutes_forgive_and_nine_do_not() {
-        let mut crashes = Crashes::default();
+        let mut crashes = CrashBackoff::default();
         for n in 0..6 {
             crashes.crashed(at(n));
         }
@@ -96,7 +96,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_pause_never_shrinks_without_health_and_never_exceeds_the_longest(gaps in prop::collection::vec(0_i64..1000, 1..40)) {
-            let mut crashes = Crashes::default();
+            let mut crashes = CrashBackoff::default();
             let (mut now, mut before) = (at(0), TimeDelta::zero());
             for gap in gaps {
                 now += TimeDelta::seconds(gap);
