@@ -22,8 +22,8 @@ use hyper::body::Incoming;
 use tokio::net::TcpStream;
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
 
-use crate::downstream::client::Client;
-use crate::downstream::request_head::{Fault, RequestHead};
+use crate::downstream::client::{Client, Refused};
+use crate::downstream::request_head::{Fault, Glimpse, RequestHead};
 use crate::downstream::tunnel::{Tunnel, TunnelSlot};
 use crate::hold::admission::{Admission, admission};
 use crate::observe::access_line::End;
@@ -53,7 +53,7 @@ pub(crate) async fn exchange(
     let (arrived, verdict) = match arrival {
         Some(arrival) => (arrival.at, arrival.verdict),
         // The filter lets nothing through unjudged; if it ever did, the request must not pass.
-        None => (Instant::now(), Err(Fault::Grammar)),
+        None => (Instant::now(), Err(Refused { fault: Fault::Grammar, seen: Glimpse::default() })),
     };
     let (parts, body) = request.into_parts();
     let mut record = AccessRecord::new(&worker, &client, arrived, parts.method.clone());
@@ -61,7 +61,12 @@ pub(crate) async fn exchange(
     let outcome = match verdict {
         Ok(request_head) => {
             record.host.clone_from(&request_head.authority.text);
-            parts.uri.path().clone_into(&mut record.path);
+            match &request_head.raw_target {
+                Some(raw) => {
+                    record.path = raw.split(|byte| *byte == b'?').next().map(String::from_utf8_lossy).unwrap_or_default().into_owned()
+                }
+                None => parts.uri.path().clone_into(&mut record.path),
+            }
             let websocket = request_head.websocket;
             let outcome = forward(&worker, &client, &parts, request_head, body, &mut record).await;
             if websocket && !matches!(outcome, Ok(Outcome::Tunnel(..))) {
@@ -69,7 +74,10 @@ pub(crate) async fn exchange(
             }
             outcome
         }
-        Err(fault) => Err(Refusal::Fault(fault)),
+        Err(Refused { fault, seen }) => {
+            record.seen(seen);
+            Err(Refusal::Fault(fault))
+        }
     };
     Ok(match outcome {
         Ok(Outcome::Answer(answer, conn, writer)) => {

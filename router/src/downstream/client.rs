@@ -16,13 +16,20 @@ use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 
 use crate::config::Times;
-use crate::downstream::request_head::{Fault, RequestHead};
+use crate::downstream::request_head::{Fault, Glimpse, RequestHead};
 
 /// One request head, in the order in which heads came.
 #[derive(Debug)]
 pub(crate) struct Arrival {
     pub(crate) at: Instant,
-    pub(crate) verdict: Result<RequestHead, Fault>,
+    pub(crate) verdict: Result<RequestHead, Refused>,
+}
+
+/// A request that no app gets.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) fault: Fault,
+    pub(crate) seen: Glimpse,
 }
 
 /// What the connection's task is to do when its timer rings.

@@ -7,7 +7,7 @@
 //!    └────► refused: hyper gets a stand-in whose answer is the page; nothing after it is read
 //! ```
 //! Owns message boundaries: hyper never sees bytes of a head that was not judged whole, nor bytes after an upgrade. Must never
-//! change a request. Bytes are checked where hyper reads them; only an incomplete head is copied out.
+//! change a request: where hyper can not hold a target, it reads a stand-in, and the app gets what came. Bytes are checked where hyper reads them; only an incomplete head is copied out.
 
 use std::io;
 use std::pin::Pin;
@@ -18,8 +18,8 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::chunked::{Chunked, Piece};
-use crate::downstream::client::{Arrival, Client};
-use crate::downstream::request_head::{self, Fault, Framing, HeadEnd};
+use crate::downstream::client::{Arrival, Client, Refused};
+use crate::downstream::request_head::{self, Fault, Framing, HeadEnd, Judged};
 
 /// Hyper reads this in place of a refused head; the verdict in the queue tells the service what to answer.
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
@@ -45,6 +45,8 @@ enum Pass {
     Some(usize),
     /// The head is not whole: keep all.
     More,
+    /// In place of the first so many, hyper reads this head.
+    Replace(Vec<u8>, usize),
     /// Refuse the request.
     Refuse(Fault),
 }
@@ -87,8 +89,8 @@ impl RequestFilter {
                 Ok(None) => return Pass::More,
                 Ok(Some(len)) => len,
             };
-            let accepted = match request_head::judge(&bytes[..len]) {
-                Ok(accepted) => accepted,
+            let Judged { head: accepted, stand_in } = match request_head::judge(&bytes[..len]) {
+                Ok(judged) => judged,
                 Err(fault) => return Pass::Refuse(fault),
             };
             self.reading = match accepted.framing {
@@ -99,6 +101,9 @@ impl RequestFilter {
             };
             self.client.head_since.set(None);
             self.client.arrivals.borrow_mut().push_back(Arrival { at: Instant::now(), verdict: Ok(accepted) });
+            if let Some(stand_in) = stand_in {
+                return Pass::Replace(stand_in, len);
+            }
             passed = len;
         }
         let head = passed;
@@ -139,13 +144,21 @@ impl RequestFilter {
     }
 
     /// Puts the stand-in where hyper reads next.
-    fn refuse(&mut self, fault: Fault) {
-        self.client.arrivals.borrow_mut().push_back(Arrival { at: Instant::now(), verdict: Err(fault) });
+    fn refuse(&mut self, fault: Fault, bytes: &[u8]) {
+        let refused = Refused { fault, seen: request_head::glimpse(bytes) };
+        self.client.arrivals.borrow_mut().push_back(Arrival { at: Instant::now(), verdict: Err(refused) });
         self.client.head_since.set(None);
         self.client.unread.set(true);
         self.reading = Reading::Closed;
         self.held = STAND_IN.to_vec();
         (self.due, self.judged) = (self.held.len(), 0);
+    }
+
+    /// Puts a head where hyper reads next, with what came after it.
+    fn replace(&mut self, head: Vec<u8>, rest: &[u8]) {
+        (self.due, self.judged) = (head.len(), 0);
+        self.held = head;
+        self.held.extend_from_slice(rest);
     }
 
     /// From here the client has its time for the head.
@@ -204,7 +217,8 @@ impl AsyncRead for RequestFilter {
                     if end.is_blank() {
                         me.reading = Reading::Closed;
                     } else {
-                        me.refuse(Fault::Slow);
+                        let held = std::mem::take(&mut me.held);
+                        me.refuse(Fault::Slow, &held);
                     }
                     continue;
                 }
@@ -212,15 +226,18 @@ impl AsyncRead for RequestFilter {
             }
             if me.held.len() > me.judged {
                 let held = std::mem::take(&mut me.held);
-                let pass = me.judge(&held);
-                me.held = held;
-                match pass {
-                    Pass::Some(len) => (me.due, me.judged) = (len, 0),
+                match me.judge(&held) {
+                    Pass::Some(len) => {
+                        me.held = held;
+                        (me.due, me.judged) = (len, 0);
+                    }
                     Pass::More => {
+                        me.held = held;
                         me.judged = me.held.len();
                         me.head_began();
                     }
-                    Pass::Refuse(fault) => me.refuse(fault),
+                    Pass::Replace(stand_in, len) => me.replace(stand_in, &held[len..]),
+                    Pass::Refuse(fault) => me.refuse(fault, &held),
                 }
                 continue;
             }
@@ -248,9 +265,13 @@ impl AsyncRead for RequestFilter {
                     me.head_began();
                     buf.set_filled(before);
                 }
-                Pass::Refuse(fault) => {
+                Pass::Replace(stand_in, len) => {
+                    me.replace(stand_in, &fresh[len..]);
                     buf.set_filled(before);
-                    me.refuse(fault);
+                }
+                Pass::Refuse(fault) => {
+                    me.refuse(fault, fresh);
+                    buf.set_filled(before);
                 }
             }
         }

@@ -3,6 +3,8 @@
 //! Owns where a head ends, how its body is framed and for which host it is. Must never repair: two readings of one request
 //! are how requests are smuggled, so whatever has two readings is refused. Pure; `RequestFilter` feeds it.
 
+use http::Method;
+
 use crate::downstream::authority::Authority;
 
 /// The longest head, in bytes.
@@ -109,7 +111,32 @@ pub struct RequestHead {
     pub framing: Framing,
     /// Whether it asks for a WebSocket.
     pub websocket: bool,
+    /// The target byte for byte, where it holds what hyper's URI type does not take; none: hyper has it.
+    pub raw_target: Option<Box<[u8]>>,
 }
+
+/// A request that passed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// What is known of it.
+    pub head: RequestHead,
+    /// What hyper is to read in place of the head: the same head, with a plain target in place of the raw one.
+    pub stand_in: Option<Vec<u8>>,
+}
+
+/// What could be read of a request that was refused, for the access line.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Glimpse {
+    /// The first word, if it can be a method.
+    pub method: Option<Method>,
+    /// The value of the first `Host` line, without control characters.
+    pub host: String,
+    /// The second word up to a query.
+    pub path: String,
+}
+
+/// The longest part of a refused request that is kept for its access line, in bytes.
+const GLIMPSE: usize = 1024;
 
 /// Looks for the end of a head without reading any byte twice.
 #[derive(Debug, Default, Clone)]
@@ -165,7 +192,52 @@ pub fn is_tls(bytes: &[u8]) -> bool {
 }
 
 /// Judges a whole head, its empty line included.
-pub fn judge(head: &[u8]) -> Result<RequestHead, Fault> {
+pub fn judge(head: &[u8]) -> Result<Judged, Fault> {
+    match judge_plain(head) {
+        Ok(head) => Ok(Judged { head, stand_in: None }),
+        Err(fault @ (Fault::Target | Fault::Grammar)) => {
+            let (stand_in, raw) = with_plain_target(head).ok_or(fault)?;
+            let head = RequestHead { raw_target: Some(raw), ..judge_plain(&stand_in)? };
+            Ok(Judged { head, stand_in: Some(stand_in) })
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// The head with `/` as its target, and its target, where that is a path with bytes that browsers send and hyper's URI type does not
+/// take: `^`, `\`, `"`, a backtick, anything beyond ASCII. They have one reading, so they pass as they came. None: it is no such target.
+fn with_plain_target(head: &[u8]) -> Option<(Vec<u8>, Box<[u8]>)> {
+    let line = head.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
+    let begin = line + head[line..].iter().position(|byte| *byte == b' ')? + 1;
+    let end = begin + head[begin..].iter().position(|byte| matches!(byte, b' ' | b'\r'))?;
+    let target = &head[begin..end];
+    let is_path = target.first() == Some(&b'/') && target.len() <= MAX_TARGET;
+    if !is_path || target.iter().any(|byte| byte.is_ascii_control() || *byte == b'#') {
+        return None;
+    }
+    Some(([&head[..begin], b"/", &head[end..]].concat(), target.into()))
+}
+
+/// Reads what there is to read of a request that was refused. Decides nothing: what it gives is only written down.
+pub fn glimpse(bytes: &[u8]) -> Glimpse {
+    let bytes = &bytes[..bytes.len().min(GLIMPSE)];
+    let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).skip_while(|line| line.is_empty());
+    let mut words = lines.next().unwrap_or_default().split(|byte| *byte == b' ');
+    let method = words.next().filter(|word| !word.is_empty()).and_then(|word| Method::from_bytes(word).ok());
+    let target = words.next().unwrap_or_default();
+    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let host = lines.find_map(|line| {
+        let (name, value) = line.split_at_checked(5)?;
+        name.eq_ignore_ascii_case(b"host:").then(|| value.trim_ascii())
+    });
+    Glimpse {
+        path: if method.is_some() { String::from_utf8_lossy(path).into_owned() } else { String::new() },
+        host: String::from_utf8_lossy(host.unwrap_or_default()).into_owned(),
+        method,
+    }
+}
+
+fn judge_plain(head: &[u8]) -> Result<RequestHead, Fault> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(head) {
@@ -227,7 +299,7 @@ pub fn judge(head: &[u8]) -> Result<RequestHead, Fault> {
     if websocket && (method != "GET" || version == 0 || framing != Framing::None || expect) {
         return Err(Fault::Upgrade);
     }
-    Ok(RequestHead { authority: host, framing, websocket })
+    Ok(RequestHead { authority: host, framing, websocket, raw_target: None })
 }
 
 /// Whether the request line has three words and the last is a version, only not one of ours.
@@ -278,7 +350,7 @@ mod tests {
     use super::*;
 
     fn verdict(lines: &[&str]) -> Result<RequestHead, Fault> {
-        judge(format!("{}\r\n\r\n", lines.join("\r\n")).as_bytes())
+        judge(format!("{}\r\n\r\n", lines.join("\r\n")).as_bytes()).map(|judged| judged.head)
     }
 
     #[test]
@@ -312,7 +384,12 @@ mod tests {
             (&["GET a HTTP/1.1", "Host: a"], Fault::Target),
             (&["GET * HTTP/1.1", "Host: a"], Fault::Target),
             (&["GET /#x HTTP/1.1", "Host: a"], Fault::Target),
-            (&["GET /\u{e9} HTTP/1.1", "Host: a"], Fault::Target),
+            (&["GET /\u{7f} HTTP/1.1", "Host: a"], Fault::Grammar),
+            (&["GET /a\tb HTTP/1.1", "Host: a"], Fault::Grammar),
+            (&["GET /a\0b HTTP/1.1", "Host: a"], Fault::Grammar),
+            (&["GET /^#x HTTP/1.1", "Host: a"], Fault::Target),
+            (&["GET ^ HTTP/1.1", "Host: a"], Fault::Target),
+            (&["GET http://a/^\u{e9} HTTP/1.1", "Host: a"], Fault::Target),
             (&["CONNECT a:80 HTTP/1.1", "Host: a"], Fault::Method),
             (&["TRACE / HTTP/1.1", "Host: a"], Fault::Method),
             (&["GET / HTTP/2.0", "Host: a"], Fault::Version),
@@ -348,6 +425,31 @@ mod tests {
         );
         assert!(!verdict(&["GET / HTTP/1.1", "Host: a", "Connection: upgrade", "Upgrade: h2c"]).expect("ordinary").websocket);
         assert!(!verdict(&["GET / HTTP/1.1", "Host: a", "Upgrade: websocket"]).expect("ordinary").websocket);
+    }
+
+    #[test]
+    fn what_browsers_send_in_a_target_passes_as_it_came() {
+        for target in [&b"/?q=a^b"[..], b"/a`b", b"/a\\b?c=\\", b"/?q=\"x\"", b"/caf\xc3\xa9?q=\xe9", b"/?q=<a>", b"/|"] {
+            let head = [b"\r\nGET ", target, b" HTTP/1.1\r\nHost: a.b\r\nContent-Length: 3\r\n\r\n"].concat();
+            let judged = judge(&head).unwrap_or_else(|fault| panic!("{fault}: {:?}", String::from_utf8_lossy(target)));
+            assert_eq!((judged.head.framing, judged.head.authority.text.as_str()), (Framing::Length(3), "a.b"));
+            match judged.head.raw_target {
+                Some(raw) => {
+                    assert_eq!(&*raw, target);
+                    assert_eq!(judged.stand_in.as_deref(), Some(&b"\r\nGET / HTTP/1.1\r\nHost: a.b\r\nContent-Length: 3\r\n\r\n"[..]));
+                }
+                None => assert!(std::str::from_utf8(target).is_ok_and(|text| text.parse::<http::uri::PathAndQuery>().is_ok())),
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_read_of_a_refused_request_is_known() {
+        let seen = glimpse(b"\r\nGET /shop?token=1 HTTP/1.1\r\nX: y\r\nhost: Shop.example\r\n\r\n");
+        assert_eq!(seen, Glimpse { method: Some(Method::GET), host: "Shop.example".into(), path: "/shop".into() });
+        assert_eq!(glimpse(b"G(T /x HTTP/1.1\nHost: a"), Glimpse { method: None, host: "a".into(), path: String::new() });
+        assert_eq!(glimpse(b"\x16\x03\x01"), Glimpse::default());
+        assert_eq!(glimpse(b""), Glimpse::default());
     }
 
     #[test]

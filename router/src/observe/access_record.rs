@@ -12,6 +12,7 @@ use http::Method;
 use model::Code;
 
 use crate::downstream::client::Client;
+use crate::downstream::request_head::Glimpse;
 use crate::observe::access_line::{AccessLine, End};
 use crate::observe::request_id::RequestId;
 use crate::routing::backend::{Backend, Lease};
@@ -67,6 +68,12 @@ impl AccessRecord {
             code: None,
             end: End::Left,
         }
+    }
+
+    /// The request was refused: this much of it was read. hyper has seen a stand-in.
+    pub(crate) fn seen(&mut self, seen: Glimpse) {
+        self.method = seen.method.unwrap_or_else(|| Method::from_bytes(b"-").expect("a hyphen is a token"));
+        (self.host, self.path) = (seen.host, seen.path);
     }
 
     fn write(&self, now: Instant) {

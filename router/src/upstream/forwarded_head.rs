@@ -57,9 +57,12 @@ const KEPT: &[&str] = &["authorization", "cookie", "content-type", "content-enco
 
 /// Writes the head of the request as the app gets it.
 pub fn head(out: &mut Vec<u8>, parts: &Parts, request_head: &RequestHead, origin: Origin<'_>) {
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    for piece in [parts.method.as_str(), " ", path, " HTTP/1.1\r\nhost: ", &request_head.authority.text] {
-        out.extend_from_slice(piece.as_bytes());
+    let target = match &request_head.raw_target {
+        Some(raw) => raw,
+        None => parts.uri.path_and_query().map_or(&b"/"[..], |path| path.as_str().as_bytes()),
+    };
+    for piece in [parts.method.as_str().as_bytes(), b" ", target, b" HTTP/1.1\r\nhost: ", request_head.authority.text.as_bytes()] {
+        out.extend_from_slice(piece);
     }
     if let Some(port) = request_head.authority.port {
         print(out, format_args!(":{port}"));
@@ -158,7 +161,7 @@ mod tests {
 
     fn forwarded_head(lines: &[&str], trusted: bool) -> String {
         let text = format!("{}\r\n\r\n", lines.join("\r\n"));
-        let request_head = judge(text.as_bytes()).expect("passes");
+        let request_head = judge(text.as_bytes()).expect("passes").head;
         let mut words = lines[0].split(' ');
         let mut request = Request::builder().method(words.next().expect("a method")).uri(words.next().expect("a target"));
         for line in &lines[1..] {

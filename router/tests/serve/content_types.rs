@@ -6,7 +6,7 @@ use crate::harness::{App, HOST, Running};
 
 const ERRORS: &str = "http://paas.localhost:9000/errors/";
 
-fn ask(running: &Running, host: &str, accept: &str) -> crate::harness::ResponseHead {
+fn ask(running: &Running, host: &str, accept: &str) -> crate::harness::Answer {
     running.ask(&format!("GET / HTTP/1.1\r\nHost: {host}\r\nAccept: {accept}\r\n\r\n"))
 }
 

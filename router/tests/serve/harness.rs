@@ -92,13 +92,13 @@ impl Running {
     }
 
     /// Sends one request on its own connection and reads the whole answer.
-    pub fn ask(&self, request: &str) -> ResponseHead {
+    pub fn ask(&self, request: &str) -> Answer {
         let mut client = self.connect();
         client.send(request);
         client.answer("GET")
     }
 
-    pub fn get(&self, path: &str) -> ResponseHead {
+    pub fn get(&self, path: &str) -> Answer {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n"))
     }
 
@@ -136,13 +136,13 @@ pub struct Client {
 
 /// What came back.
 #[derive(Debug, Clone)]
-pub struct ResponseHead {
+pub struct Answer {
     pub status: u16,
     pub head: String,
     pub body: Vec<u8>,
 }
 
-impl ResponseHead {
+impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self
             .head
@@ -194,12 +194,12 @@ impl Client {
     }
 
     /// Reads one answer to a request of this method.
-    pub fn answer(&mut self, method: &str) -> ResponseHead {
+    pub fn answer(&mut self, method: &str) -> Answer {
         let (mut status, mut head) = self.head();
         while status == 100 {
             (status, head) = self.head();
         }
-        let mut answer = ResponseHead { status, head, body: Vec::new() };
+        let mut answer = Answer { status, head, body: Vec::new() };
         if method == "HEAD" || matches!(status, 101 | 204 | 304) {
             return answer;
         }
@@ -254,6 +254,8 @@ impl Client {
 /// One request as an app gets it.
 #[derive(Debug, Clone)]
 pub struct Got {
+    /// The head byte for byte, without its empty line.
+    pub raw: Vec<u8>,
     pub head: String,
     pub body: Vec<u8>,
 }
@@ -297,8 +299,8 @@ pub struct Conversation {
 impl Conversation {
     /// The next request with its body; none when the router has closed the connection.
     pub fn next(&mut self) -> Option<Got> {
-        let head = self.head()?;
-        let mut got = Got { head, body: Vec::new() };
+        let raw = self.raw_head()?;
+        let mut got = Got { head: String::from_utf8_lossy(&raw).into_owned(), raw, body: Vec::new() };
         if got.header("transfer-encoding").is_some() {
             loop {
                 let mut line = String::new();
@@ -320,16 +322,20 @@ impl Conversation {
     }
 
     pub fn head(&mut self) -> Option<String> {
-        let mut head = String::new();
+        self.raw_head().map(|raw| String::from_utf8(raw).expect("text"))
+    }
+
+    fn raw_head(&mut self) -> Option<Vec<u8>> {
+        let mut head = Vec::new();
         loop {
-            let mut line = String::new();
-            if self.reader.read_line(&mut line).ok()? == 0 {
+            let before = head.len();
+            if self.reader.read_until(b'\n', &mut head).ok()? == 0 {
                 return None;
             }
-            if line == "\r\n" {
+            if &head[before..] == b"\r\n" {
+                head.truncate(before);
                 break;
             }
-            head.push_str(&line);
         }
         self.requests.fetch_add(1, Ordering::SeqCst);
         Some(head)
@@ -384,7 +390,7 @@ impl App {
     pub fn echo() -> Self {
         Self::new(|conversation| {
             while let Some(got) = conversation.next() {
-                let text = [got.head.as_bytes(), b"\r\n", &got.body].concat();
+                let text = [&got.raw, &b"\r\n"[..], &got.body].concat();
                 conversation.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", text.len()));
                 conversation.send(text);
             }

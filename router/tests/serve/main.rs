@@ -10,4 +10,5 @@ mod hold;
 mod hostile;
 mod life;
 mod retries;
+mod targets;
 mod tunnels;

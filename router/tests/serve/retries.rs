@@ -6,7 +6,7 @@ use model::RouteState;
 
 use crate::harness::{App, HOST, Running};
 
-fn post(running: &Running, body: &str) -> crate::harness::ResponseHead {
+fn post(running: &Running, body: &str) -> crate::harness::Answer {
     running.ask(&format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
 }
 
