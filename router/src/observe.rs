@@ -5,6 +5,8 @@
 pub(crate) mod access_line;
 pub(crate) mod access_log;
 pub(crate) mod access_record;
+pub(crate) mod exposition;
 pub(crate) mod log_rotation;
 pub(crate) mod metrics;
 pub(crate) mod request_id;
+pub(crate) mod status_server;

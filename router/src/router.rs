@@ -21,7 +21,7 @@ use crate::observe::access_log::LogSink;
 use crate::observe::metrics::{Metrics, WorkerMetrics};
 use crate::routing::drain::{DrainState, Drains};
 use crate::routing::table::Table;
-use crate::routing::trace::{Step, trace};
+use crate::routing::trace::{Trace, trace};
 use crate::worker::{Shared, Worker};
 
 /// Connections that wait in the kernel per listener.
@@ -85,6 +85,16 @@ impl Handle {
         if serving { DrainState::Serving } else { self.shared.drains.state(id) }
     }
 
+    /// Whether no worker sends anything new to an instance.
+    pub fn is_unrouted(&self, app: &AppEnv, id: &InstanceId) -> bool {
+        self.drain_state(app, id) != DrainState::Serving && self.shared.drains.is_unrouted(id)
+    }
+
+    /// Waits until no worker sends anything new to an instance that has left the table.
+    pub async fn unrouted(&self, id: &InstanceId) {
+        self.shared.drains.unrouted(id).await;
+    }
+
     /// Waits until nothing is in flight to an instance that has left the table, WebSockets included. The caller sets a
     /// deadline.
     pub async fn drained(&self, id: &InstanceId) {
@@ -106,7 +116,7 @@ impl Handle {
     }
 
     /// Which way a request for `host` would take.
-    pub fn trace(&self, host: &Hostname) -> Vec<Step> {
+    pub fn trace(&self, host: &Hostname) -> Trace {
         trace(&self.table(), host, &self.shared.config.times)
     }
 }

@@ -53,6 +53,9 @@ pub struct Docker {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Router {
     pub listen: SocketAddr,
+    /// Where the status port listens; none: nowhere.
+    #[serde(deserialize_with = "address_or_none")]
+    pub status: Option<SocketAddr>,
     pub workers: usize,
     pub trusted: Vec<std::net::IpAddr>,
 }
@@ -125,6 +128,16 @@ pub struct Retention {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Log {
     pub level: String,
+}
+
+/// An address, or none for an empty text.
+fn address_or_none<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let wrong = || serde::de::Error::custom(format!("`{text}` is not an address such as 127.0.0.1:8081"));
+    text.parse().map(Some).map_err(|_| wrong())
 }
 
 /// Why a file is not a configuration.
@@ -260,5 +273,7 @@ mod tests {
         assert_eq!(parse("[platform]\ndomian = \"x\"").expect_err("a typo"), "unknown key `platform.domian`; did you mean `domain`?");
         assert_eq!(parse("[router]\nworkers = \"two\"").expect_err("a type"), "`router.workers` must be a integer, not a string");
         assert!(parse("[router]\nlisten = \"nowhere\"").is_err());
+        assert!(parse("[router]\nstatus = \"8081\"").expect_err("a port alone").contains("`8081` is not an address"));
+        assert_eq!(parse("[router]\nstatus = \"\"").expect("no status port").router.status, None);
     }
 }

@@ -3,6 +3,7 @@
 //! Owns the schema, the coding of stored documents, sealing, and the PostgreSQL child of a one-machine install. Must never
 //! decide anything: policy is the manager's, placement the scheduler's.
 
+pub mod atomic_file;
 pub mod live;
 pub mod postgres;
 pub mod random;

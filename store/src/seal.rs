@@ -4,8 +4,6 @@
 //! sealed value moved to another row does not open. Old keys stay in the file for opening; the first one seals.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
@@ -73,11 +71,7 @@ impl Keyring {
         if !path.exists() {
             let file = KeyFile { current: "k1".into(), keys: BTreeMap::from([("k1".into(), hex::encode(random::bytes::<32>()))]) };
             let text = serde_json::to_vec_pretty(&file).map_err(|_| damaged())?;
-            // Written beside and renamed, so that a crash leaves no half key behind.
-            let draft = path.with_extension("new");
-            let mut out = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(fail)?;
-            out.write_all(&text).and_then(|()| out.sync_all()).map_err(fail)?;
-            std::fs::rename(&draft, path).map_err(fail)?;
+            crate::atomic_file::replace(path, &text).map_err(fail)?;
         }
         let text = std::fs::read(path).map_err(fail)?;
         let file: KeyFile = serde_json::from_slice(&text).map_err(|_| damaged())?;

@@ -50,6 +50,8 @@ pub struct Platform {
     own_router: Option<Child>,
     /// Where the router listens.
     pub router: SocketAddr,
+    /// Where the router tells its metrics.
+    pub status: SocketAddr,
     /// The port of git.
     pub ssh: u16,
     network: String,
@@ -81,7 +83,7 @@ impl Platform {
     pub fn start_on(ground: Ground) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("slipway-e2e-").tempdir()?;
         fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        let (router, ssh, web, registry) = (free_port()?, free_port()?, free_port()?, free_port()?);
+        let (router, status, ssh, web, registry) = (free_port()?, free_port()?, free_port()?, free_port()?, free_port()?);
         // Subnets by process: several platforms may run on one machine.
         let block = std::process::id() % 100;
         let network = format!("swt{}", std::process::id());
@@ -89,13 +91,14 @@ impl Platform {
         let data = ground.data.clone().unwrap_or_else(|| dir.path().join("data"));
         let docker = ground.docker.as_ref().map(|socket| format!("[docker]\nsocket = \"{}\"\n", socket.display())).unwrap_or_default();
         let config = format!(
-            "[platform]\ndata_dir = \"{}\"\nrun_dir = \"{at}/run\"\n[router]\nlisten = \"127.0.0.1:{router}\"\n[ssh]\nlisten = \"127.0.0.1:{ssh}\"\n[web]\nlisten = \"127.0.0.1:{web}\"\n[registry]\nlisten = \"127.0.0.1:{registry}\"\n[supervisor]\nnetwork = \"{network}\"\nsubnet = \"10.231.{block}.0/24\"\n[builds]\nnetwork = \"{network}b\"\nsubnet = \"10.232.{block}.0/24\"\n{docker}{}",
+            "[platform]\ndata_dir = \"{}\"\nrun_dir = \"{at}/run\"\n[router]\nlisten = \"127.0.0.1:{router}\"\nstatus = \"127.0.0.1:{status}\"\n[ssh]\nlisten = \"127.0.0.1:{ssh}\"\n[web]\nlisten = \"127.0.0.1:{web}\"\n[registry]\nlisten = \"127.0.0.1:{registry}\"\n[supervisor]\nnetwork = \"{network}\"\nsubnet = \"10.231.{block}.0/24\"\n[builds]\nnetwork = \"{network}b\"\nsubnet = \"10.232.{block}.0/24\"\n{docker}{}",
             data.display(),
             ground.settings
         );
         fs::write(dir.path().join("slipway.toml"), config)?;
         let router = SocketAddr::from(([127, 0, 0, 1], router));
-        let mut platform = Self { ground, dir, server: None, own_router: None, router, ssh, network };
+        let status = SocketAddr::from(([127, 0, 0, 1], status));
+        let mut platform = Self { ground, dir, server: None, own_router: None, router, status, ssh, network };
         platform.start_server()?;
         platform.start_router()?;
         platform.command("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "ada@test", "-f"]).arg(platform.key()).status()?;

@@ -3,7 +3,6 @@
 //! Owns the numbers that operators watch. Must never be written by two threads in turn: each worker has its own, so counting
 //! costs an uncontended store.
 
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -85,40 +84,6 @@ impl Metrics {
     }
 }
 
-/// In the text format of Prometheus.
-impl fmt::Display for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "# TYPE slipway_router_requests_total counter")?;
-        for (digit, count) in self.statuses.iter().enumerate() {
-            let class = if digit == 0 { "none".to_owned() } else { format!("{digit}xx") };
-            writeln!(f, "slipway_router_requests_total{{status=\"{class}\"}} {count}")?;
-        }
-        writeln!(f, "# TYPE slipway_router_request_seconds histogram")?;
-        let mut sum = 0;
-        for (at, count) in self.latencies.iter().enumerate() {
-            sum += count;
-            match CLASSES_MS.get(at) {
-                Some(end) => writeln!(f, "slipway_router_request_seconds_bucket{{le=\"{}\"}} {sum}", *end as f64 / 1000.0)?,
-                None => writeln!(f, "slipway_router_request_seconds_bucket{{le=\"+Inf\"}} {sum}")?,
-            }
-        }
-        writeln!(f, "slipway_router_request_seconds_sum {}", self.total_us as f64 / 1e6)?;
-        writeln!(f, "slipway_router_request_seconds_count {sum}")?;
-        for (name, kind, value) in [
-            ("retries_total", "counter", self.retries),
-            ("received_bytes_total", "counter", self.received),
-            ("sent_bytes_total", "counter", self.sent),
-            ("refused_total", "counter", self.refused),
-            ("dropped_lines_total", "counter", self.dropped_lines),
-            ("connections", "gauge", self.connections),
-            ("held", "gauge", self.held),
-        ] {
-            writeln!(f, "# TYPE slipway_router_{name} {kind}\nslipway_router_{name} {value}")?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,12 +96,5 @@ mod tests {
         worker_metrics[1].request(0, Duration::from_millis(1), 0, (0, 0), false);
         let sum = Metrics::of(&worker_metrics);
         assert_eq!((sum.requests(), sum.statuses, sum.retries, sum.sent, sum.refused), (3, [1, 0, 1, 0, 0, 1], 3, 7, 1));
-        let text = sum.to_string();
-        assert!(
-            text.contains("bucket{le=\"0.001\"} 2\n")
-                && text.contains("bucket{le=\"+Inf\"} 3\n")
-                && text.contains("requests_total{status=\"5xx\"} 1\n"),
-            "{text}"
-        );
     }
 }

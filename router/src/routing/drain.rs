@@ -34,6 +34,10 @@ pub enum DrainState {
 /// Backends of one instance, each with the first generation without it.
 type Departed = Vec<(u64, Arc<Backend>)>;
 
+fn last_generation(backends: &Departed) -> Option<u64> {
+    backends.iter().map(|(generation, _)| *generation).max()
+}
+
 /// The instances that left, of one router.
 #[derive(Debug)]
 pub struct Drains {
@@ -84,6 +88,21 @@ impl Drains {
         let mut acknowledged = self.acknowledged.subscribe();
         // The sender is a field of self: it can not end before this does.
         let _ = acknowledged.wait_for(|seen| *seen >= generation).await;
+    }
+
+    /// Waits until no worker can pick an instance that has left the table.
+    pub(crate) async fn unrouted(&self, id: &InstanceId) {
+        let last = self.leaving.lock().unwrap_or_else(PoisonError::into_inner).get(id).and_then(last_generation);
+        if let Some(generation) = last {
+            self.seen(generation).await;
+        }
+    }
+
+    /// Whether no worker can pick an instance that has left the table.
+    pub(crate) fn is_unrouted(&self, id: &InstanceId) -> bool {
+        let seen = self.seen_by_all();
+        let leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        leaving.get(id).and_then(last_generation).is_none_or(|generation| generation <= seen)
     }
 
     /// What is left of an instance that is in no table.

@@ -34,8 +34,10 @@ pub struct Follower {
     instances_changed: Watch,
     /// The routes as they were read last; none: they are to be read.
     routes: Option<Vec<Route>>,
+    /// Instances that this router has said it sends nothing new to.
+    unrouted: BTreeSet<InstanceId>,
     /// Instances that this router has said are drained.
-    marked: BTreeSet<InstanceId>,
+    drained: BTreeSet<InstanceId>,
     /// Instances whose quiet is waited for.
     awaited: BTreeSet<InstanceId>,
     quiet: Arc<Notify>,
@@ -55,7 +57,8 @@ impl Follower {
             id,
             session: None,
             routes: None,
-            marked: BTreeSet::new(),
+            unrouted: BTreeSet::new(),
+            drained: BTreeSet::new(),
             awaited: BTreeSet::new(),
             quiet: Arc::default(),
             waiting: JoinSet::new(),
@@ -138,7 +141,8 @@ impl Follower {
             Err(LiveError::SessionEnded) => {
                 // All that was said in it is gone: say it again in a new one.
                 self.session = None;
-                self.marked.clear();
+                self.unrouted.clear();
+                self.drained.clear();
                 self.quiet.notify_one();
             }
             Err(error) if !self.failing => tracing::warn!(%error, "could not read coordination; the last table stays"),
@@ -180,26 +184,36 @@ impl Follower {
         let mut there = BTreeSet::new();
         for status in instances.iter().filter(leaving) {
             there.insert(status.id.clone());
-            if self.marked.contains(&status.id) {
+            if self.drained.contains(&status.id) {
                 continue;
             }
             if self.handle.drain_state(&status.app, &status.id) == DrainState::Drained {
                 self.live.mark_drained(session, &self.id, &status.id).await?;
                 tracing::debug!(app = %status.app, instance = %status.id, release = %status.release, "drained");
-                self.marked.insert(status.id.clone());
-            } else if self.awaited.insert(status.id.clone()) {
+                self.unrouted.insert(status.id.clone());
+                self.drained.insert(status.id.clone());
+                continue;
+            }
+            if !self.unrouted.contains(&status.id) && self.handle.is_unrouted(&status.app, &status.id) {
+                self.live.mark_unrouted(session, &self.id, &status.id).await?;
+                self.unrouted.insert(status.id.clone());
+            }
+            if self.awaited.insert(status.id.clone()) {
                 let (handle, id, quiet) = (self.handle.clone(), status.id.clone(), Arc::clone(&self.quiet));
                 self.waiting.spawn(async move {
+                    handle.unrouted(&id).await;
+                    quiet.notify_one();
                     handle.drained(&id).await;
                     quiet.notify_one();
                 });
             }
         }
         self.awaited.retain(|id| there.contains(id));
-        let gone: Vec<_> = self.marked.difference(&there).cloned().collect();
+        let gone: Vec<_> = self.unrouted.difference(&there).cloned().collect();
         for id in gone {
             self.live.unmark_drained(&self.id, &id).await?;
-            self.marked.remove(&id);
+            self.unrouted.remove(&id);
+            self.drained.remove(&id);
         }
         Ok(())
     }

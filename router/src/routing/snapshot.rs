@@ -32,9 +32,7 @@ impl Snapshot {
     /// Replaces the file in one step.
     pub(crate) fn write(&self, routes: &[Route], instances: &[InstanceStatus]) -> io::Result<()> {
         let text = serde_json::to_vec(&State { routes, instances })?;
-        let new = self.0.with_extension("new");
-        std::fs::write(&new, text)?;
-        std::fs::rename(new, &self.0)
+        store::atomic_file::replace(&self.0, &text)
     }
 
     /// What was written last.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use model::{AppEnv, Hostname, InstanceId, RouteState};
+use serde::{Deserialize, Serialize};
 
 use crate::config::Times;
 use crate::hold::admission::{Admission, admission};
@@ -10,7 +11,7 @@ use crate::routing::table::{Availability, Table};
 
 /// One step of a request's way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+enum Step {
     /// No rule has this host name: 404.
     NoRule(Hostname),
     /// The rule of this host name leads to this app, in this state.
@@ -34,8 +35,25 @@ impl fmt::Display for Step {
     }
 }
 
+/// The way of a request, as the status port and the API give it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// The host name that was asked for.
+    pub host: Hostname,
+    /// The app that it leads to.
+    pub app: Option<AppEnv>,
+    /// Each step, in words.
+    pub steps: Vec<String>,
+}
+
 /// The steps of a request for `host`.
-pub fn trace(table: &Table, host: &Hostname, times: &Times) -> Vec<Step> {
+pub fn trace(table: &Table, host: &Hostname, times: &Times) -> Trace {
+    let steps = steps(table, host, times);
+    let app = table.find(host).map(|rule| rule.app.clone());
+    Trace { host: host.clone(), app, steps: steps.iter().map(Step::to_string).collect() }
+}
+
+fn steps(table: &Table, host: &Hostname, times: &Times) -> Vec<Step> {
     let Some(rule) = table.find(host) else { return vec![Step::NoRule(host.clone())] };
     let pool = table.pool(&rule.app);
     let admitted = admission(rule.state, pool.map_or(Availability::Missing, |pool| pool.availability), times);
@@ -56,9 +74,7 @@ mod tests {
     #[test]
     fn the_way_of_a_request() {
         let made = table(&[route("shop.localhost", "acme/shop/prod")], &[status("i-0000000001", "acme/shop/prod", 80)], &Table::default());
-        let say = |host: &str| {
-            trace(&made, &host.parse().expect("a host name"), &Times::default()).iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
+        let say = |host: &str| trace(&made, &host.parse().expect("a host name"), &Times::default()).steps;
         assert_eq!(
             say("shop.localhost"),
             [

@@ -91,7 +91,10 @@ fn what_is_reported_is_served_and_what_drains_is_said() {
     let mut draining = old.status();
     draining.state = InstanceState::Draining;
     report(draining);
-    wait_until("the new instance alone is served", || (0..10).all(|_| running.get("/").text() == "new"));
+    wait_until("the router's word that it sends nothing new to the old instance", || {
+        runtime.block_on(live.is_unrouted(&old.id())).expect("read")
+    });
+    assert!((0..50).all(|_| running.get("/").text() == "new"), "the old instance was picked after the router's word");
     assert!(!is_drained(&old), "a request is in flight");
     assert_eq!(client.answer("GET").text(), "old");
     wait_until("the old instance is drained", || is_drained(&old));

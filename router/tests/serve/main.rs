@@ -10,5 +10,6 @@ mod hold;
 mod hostile;
 mod life;
 mod retries;
+mod status;
 mod targets;
 mod tunnels;

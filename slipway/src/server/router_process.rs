@@ -24,6 +24,9 @@ async fn alone(config: Config) -> Result<()> {
     let live = Live::new(Arc::new(Remote::open(&config.coordination_socket()).await));
     let (router, follower) = roles::router::start(&config, live).await?;
     let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
+    if let Some(status) = roles::router::status(&config, &router).await? {
+        tokio::spawn(status.serve(stop.clone()));
+    }
     let following = tokio::spawn(follower.run(stop.clone()));
     let told = drain.clone();
     tokio::spawn(async move {

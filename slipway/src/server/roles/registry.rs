@@ -59,18 +59,12 @@ impl Doorkeeper for RolesOnly {
 
 /// The secret of this install, made once, mode 0600.
 pub fn login(config: &Config) -> Result<Login> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
     let path = config.data("registry.secret");
     let secret = match std::fs::read_to_string(&path) {
         Ok(secret) if !secret.trim().is_empty() => secret.trim().to_owned(),
         _ => {
             let secret = store::random::secret();
-            let draft = path.with_extension("new");
-            let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-            file.write_all(secret.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&draft, &path)?;
+            store::atomic_file::replace(&path, secret.as_bytes())?;
             secret
         }
     };

@@ -1,7 +1,7 @@
 //! The request path and its follower of coordination.
 
 use anyhow::{Context, Result};
-use router::{Follower, LogRotation, Router, Snapshot};
+use router::{Follower, LogRotation, Router, Snapshot, StatusServer};
 use store::Live;
 
 use super::{Role, Stage};
@@ -11,6 +11,12 @@ pub const ROLE: Role = Role { name: "router", needs: &[], start: |wiring| Box::p
 
 async fn run(wiring: &mut super::Wiring) -> Result<()> {
     let (router, follower) = start(&wiring.config, wiring.live.clone()).await?;
+    if let Some(status) = status(&wiring.config, &router).await? {
+        wiring.spawn(Stage::Core, "router status", |stop| async move {
+            status.serve(stop).await;
+            Ok(())
+        });
+    }
     wiring.spawn(Stage::Core, "router table", |stop| async move {
         follower.run(stop).await;
         Ok(())
@@ -26,6 +32,13 @@ pub async fn start(config: &Config, live: Live) -> Result<(Router, Follower)> {
         .with_snapshot(Snapshot::new(config.data("router.snapshot")));
     follower.first().await;
     Ok((router, follower))
+}
+
+/// The status port, where one is configured.
+pub async fn status(config: &Config, router: &Router) -> Result<Option<StatusServer>> {
+    let Some(address) = config.router.status else { return Ok(None) };
+    let bound = StatusServer::bind(address, router.handle()).await;
+    Ok(Some(bound.with_context(|| format!("could not listen on {address} for the router's status"))?))
 }
 
 /// The router as the configuration wants it: it listens, and does not serve yet.
