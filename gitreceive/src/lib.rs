@@ -38,4 +38,4 @@ pub use hooks::hook_output::HookOutput;
 pub use server::{Server, ServerError};
 pub use ssh::exec_line::{ExecLine, ExecLineError, RepoPath, Service, parse as parse_exec_line};
 pub use ssh::host_key::HostKeyError;
-pub use ssh::user_key::{KeyError, UserKey};
+pub use ssh::user_key::UserKey;

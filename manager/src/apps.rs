@@ -1,17 +1,17 @@
 //! Apps and their environments.
 
 use chrono::Utc;
-use model::{AppEnv, AppPath, AppRef, Code, Hostname, TeamName, TenantName, UserError};
+use model::{AppEnv, AppPath, AppRef, Hostname, TeamName, TenantName, UserError};
 use serde_json::json;
 use store::records::{App, Change, Env, Role};
 
 use crate::authorize::{Object, Verb};
-use crate::events::{unknown_app, unknown_tenant};
 use crate::identity::Identity;
+use crate::user_errors::{apps as errors, tenants};
 use crate::{Manager, OrInternal};
 
 impl Manager {
-    /// Fills in what a person left out of an app's path: the tenant, when they have just one or only one has that app.
+    /// Completes an app's path with its tenant: the user's only one, or the only one that has such an app.
     pub async fn resolve(&self, who: &Identity, path: &AppPath) -> Result<AppRef, UserError> {
         if let Some(tenant) = &path.tenant {
             return Ok(AppRef { tenant: tenant.clone(), app: path.app.clone() });
@@ -27,20 +27,15 @@ impl Manager {
         match (holders.len(), tenants.as_slice()) {
             (1, _) => Ok(holders.remove(0)),
             (0, [tenant]) => Ok(AppRef { tenant: tenant.clone(), app: path.app.clone() }),
-            (0, _) => Err(UserError::new(Code::UnknownApp, format!("there is no app `{}`", path.app)).next("slipway apps")),
-            _ => {
-                let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
-                Err(UserError::new(Code::BadRequest, format!("`{}` is more than one app", path.app))
-                    .why(format!("It could be {}.", names.join(" or ")))
-                    .next(format!("say which: {}", names[0])))
-            }
+            (0, _) => Err(errors::unknown_app_name(&path.app)),
+            _ => Err(errors::ambiguous_app(&path.app, &holders)),
         }
     }
 
     /// Makes an app.
     pub async fn create_app(&self, who: &Identity, app: &AppRef, team: Option<&TeamName>) -> Result<App, UserError> {
         if self.records.tenant(&app.tenant).await.or_internal()?.is_none() {
-            return Err(unknown_tenant(&app.tenant));
+            return Err(tenants::unknown_tenant(&app.tenant));
         }
         let team = match team {
             Some(team) => team.clone(),
@@ -48,27 +43,23 @@ impl Manager {
         };
         self.allow(who, Verb::AppsCreate, &Object::App(app.clone(), team.clone())).await?;
         if !self.records.teams(&app.tenant).await.or_internal()?.iter().any(|known| known.name == team) {
-            return Err(crate::events::unknown_team(&app.tenant, &team));
+            return Err(tenants::unknown_team(&app.tenant, &team));
         }
         let now = Utc::now();
         let mut change = self.records.change().await.or_internal()?;
         if let Err(error) = change.add_app(app, &team, now).await {
-            return Err(if error.is_taken() {
-                UserError::new(Code::NameTaken, format!("there is an app {app} already")).next(format!("slipway apps:info {app}"))
-            } else {
-                crate::internal(&error)
-            });
+            return Err(if error.is_taken() { errors::app_exists(app) } else { crate::internal(&error) });
         }
         self.record(&mut change, who, Verb::AppsCreate, Some(&app.tenant), app.to_string(), json!({ "team": team })).await?;
-        // The remotes that everybody starts with; others come with their first push.
-        for env in crate::remote::first_envs() {
+        // Every app starts with these; other environments are made by their first push.
+        for env in crate::remote_path::first_envs() {
             self.add_env(&mut change, &app.in_env(env)).await?;
         }
         change.commit().await.or_internal()?;
         Ok(App { app: app.clone(), team, created_at: now })
     }
 
-    /// The only team, or the first where they may make apps.
+    /// The first team in which the user may make apps.
     async fn default_team(&self, who: &Identity, tenant: &TenantName) -> Result<TeamName, UserError> {
         if let Some(member) = who.memberships.iter().find(|m| m.tenant == *tenant && m.role >= Role::Deployer) {
             return Ok(member.team.clone());
@@ -76,20 +67,18 @@ impl Manager {
         let teams = self.records.teams(tenant).await.or_internal()?;
         match teams.into_iter().next() {
             Some(team) if who.is_super || who.role_in_tenant(tenant).is_some() => Ok(team.name),
-            _ => Err(unknown_tenant(tenant)),
+            _ => Err(tenants::unknown_tenant(tenant)),
         }
     }
 
-    /// Adds an environment and takes its host name. A name that another app has is refused here, not at the first request.
+    /// Adds an environment and its host name. A host name that another app has is refused here, not at the first request.
     pub(crate) async fn add_env(&self, change: &mut Change, app: &AppEnv) -> Result<(), UserError> {
         let now = Utc::now();
         change.add_env(app, now).await.or_internal()?;
         let hostname = Hostname::of_app(app, &self.settings.domain);
         match change.take_hostname(&hostname, app, true, now).await {
             Ok(()) => Ok(()),
-            Err(error) if error.is_taken() => Err(UserError::new(Code::NameTaken, format!("the host name {hostname} of {app} is taken"))
-                .why("Another app in this tenant has a name that leads to the same host name.")
-                .next("choose another name for the app or the environment")),
+            Err(error) if error.is_taken() => Err(errors::hostname_of_env_taken(&hostname, app)),
             Err(error) => Err(crate::internal(&error)),
         }
     }
@@ -102,10 +91,10 @@ impl Manager {
         let mut change = self.records.change().await.or_internal()?;
         self.add_env(&mut change, app).await?;
         change.commit().await.or_internal()?;
-        self.records.env(app).await.or_internal()?.ok_or_else(|| unknown_app(&app.app_ref()))
+        self.records.env(app).await.or_internal()?.ok_or_else(|| errors::unknown_app(&app.app_ref()))
     }
 
-    /// The apps that somebody sees.
+    /// The apps that a user may see.
     pub async fn apps(&self, who: &Identity) -> Result<Vec<App>, UserError> {
         let mut apps = Vec::new();
         for tenant in self.tenants(who).await? {
@@ -128,12 +117,10 @@ impl Manager {
     pub async fn destroy_app(&self, who: &Identity, app: &AppRef, confirm: &str) -> Result<(), UserError> {
         self.reach(who, Verb::AppsDestroy, app).await?;
         if confirm != app.app.as_str() && confirm != app.to_string() {
-            return Err(UserError::new(Code::BadRequest, format!("{app} was not destroyed"))
-                .why("Everything of it would be gone; its name must be repeated.")
-                .next(format!("slipway apps:destroy {app} --confirm {}", app.app)));
+            return Err(errors::destroy_not_confirmed(app));
         }
         let envs = self.records.envs(app).await.or_internal()?;
-        // Builds that run would go on for an app that is gone.
+        // A running build would go on for an app that does not exist any more.
         for env in &envs {
             for build in self.records.builds(&env.app, 20).await.or_internal()?.iter().filter(|build| !build.state.is_final()) {
                 self.queue.cancel(&build.id);
@@ -146,10 +133,10 @@ impl Manager {
         for env in &envs {
             self.unproject(&env.app).await?;
         }
-        if let Some(estate) = self.estate() {
+        if let Some(cleanup) = self.app_cleanup() {
             // An app of the same name must not inherit source, images or logs of this one.
             let envs: Vec<AppEnv> = envs.into_iter().map(|env| env.app).collect();
-            estate.clear(app, &envs).await;
+            cleanup.remove_all(app, &envs).await;
         }
         Ok(())
     }
@@ -161,7 +148,7 @@ impl Manager {
             let policy = self.records.tenant(&app.tenant).await.or_internal()?;
             let may_make = policy.is_some_and(|tenant| tenant.create_on_push) && push;
             if !may_make || (!who.is_super && who.role_in_tenant(&app.tenant).is_none()) {
-                return Err(unknown_app(&app.app_ref()));
+                return Err(errors::unknown_app(&app.app_ref()));
             }
             self.create_app(who, &app.app_ref(), None).await?;
         }

@@ -1,6 +1,6 @@
 //! The authorizer: one table of verbs and roles, one pure function, deny by default.
 //!
-//! Every verb of the platform stands in `Verb`; one that does not stand here can not be done.
+//! Every verb of the platform is listed in `Verb`; there is no other way to change anything.
 
 use model::{AppRef, TeamName, TenantName, UserName};
 use store::records::Role;
@@ -19,12 +19,12 @@ macro_rules! verbs {
             /// Every verb.
             pub const ALL: &'static [Verb] = &[$(Verb::$variant,)*];
 
-            /// Its name.
+            /// The name on the command line, as in `apps:create`.
             pub fn name(self) -> &'static str {
                 match self { $(Verb::$variant => $name,)* }
             }
 
-            /// What it takes.
+            /// The role or right that the verb requires.
             pub fn need(self) -> Need {
                 match self { $(Verb::$variant => $need,)* }
             }
@@ -32,7 +32,7 @@ macro_rules! verbs {
     };
 }
 
-/// What a verb takes.
+/// What a verb requires of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     /// To be a super user or the operator.
@@ -92,31 +92,31 @@ verbs! {
     Doctor = "doctor", Super;
 }
 
-/// What a verb is done to.
+/// The object of a verb.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Object {
-    /// The install.
+    /// The platform as a whole.
     Platform,
-    /// A user.
+    /// One user's account.
     User(UserName),
-    /// A tenant.
+    /// One tenant, with all of its teams.
     Tenant(TenantName),
     /// An app and the team that it belongs to.
     App(AppRef, TeamName),
 }
 
-/// The answer.
+/// The result of an authorization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Do it.
+    /// The verb may be done.
     Allow,
-    /// They may know of the object and may not do this.
+    /// The caller may know of the object, but may not do this.
     Deny,
-    /// They may not even know that it exists.
+    /// The caller may not know that the object exists.
     Hide,
 }
 
-/// May `who` do `verb` to `object`?
+/// Decides whether `who` may do `verb` to `object`.
 pub fn authorize(who: &Identity, verb: Verb, object: &Object) -> Decision {
     if who.is_super {
         return Decision::Allow;

@@ -1,12 +1,13 @@
-//! Builds as people ask for them: list, one, its log, cancel; and the reaping of those that a stopped server left.
+//! Builds: list, show, read the log, cancel; and closing the records of those that a stopped server left open.
 
 use chrono::Utc;
 use model::{AppEnv, Build, BuildId, BuildState, Code, UserError};
 use serde_json::json;
 
 use crate::authorize::Verb;
-use crate::build_log::Follow;
 use crate::identity::Identity;
+use crate::push::build_log::LogReader;
+use crate::user_errors::builds as errors;
 use crate::{Manager, OrInternal};
 
 impl Manager {
@@ -22,10 +23,10 @@ impl Manager {
     }
 
     async fn find_build(&self, who: &Identity, verb: Verb, id: &BuildId) -> Result<Build, UserError> {
-        let unknown = || UserError::new(Code::NotFound, format!("there is no build {id}")).next("slipway builds");
+        let unknown = || errors::unknown_build(id);
         let build = self.records.build(id).await.or_internal()?.ok_or_else(unknown)?;
         match self.reach_in(who, verb, &build.app).await {
-            // Whoever may not know of the app may not know of its builds.
+            // A user who may not know of the app may not know of its builds.
             Err(user_error) if user_error.code == Code::UnknownApp => Err(unknown()),
             Err(user_error) => Err(user_error),
             Ok(_) => Ok(build),
@@ -33,7 +34,7 @@ impl Manager {
     }
 
     /// The log of a build, from its start, followed while it runs.
-    pub async fn build_log(&self, who: &Identity, id: &BuildId) -> Result<Follow, UserError> {
+    pub async fn build_log(&self, who: &Identity, id: &BuildId) -> Result<LogReader, UserError> {
         self.find_build(who, Verb::BuildsShow, id).await?;
         self.logs.follow(id).await.or_internal()
     }
@@ -42,14 +43,14 @@ impl Manager {
     pub async fn cancel_build(&self, who: &Identity, id: &BuildId) -> Result<(), UserError> {
         let build = self.find_build(who, Verb::BuildsCancel, id).await?;
         if build.state.is_final() || !self.queue.cancel(id) {
-            return Err(UserError::new(Code::BadRequest, format!("build {id} has ended already: {}", build.state.as_str())));
+            return Err(errors::ended_already(&build));
         }
         let mut change = self.records.change().await.or_internal()?;
         self.record(&mut change, who, Verb::BuildsCancel, Some(&build.app.tenant), build.app.to_string(), json!({ "build": id })).await?;
         change.commit().await.or_internal()
     }
 
-    /// Ends the builds that a stopped server left open, and what they left behind.
+    /// Marks the builds that a stopped server left open as lost, and removes what they left behind.
     pub(crate) async fn reap_builds(&self) -> Result<(), UserError> {
         let open = self.records.open_builds().await.or_internal()?;
         let mut change = self.records.change().await.or_internal()?;
@@ -58,15 +59,11 @@ impl Manager {
             tracing::warn!(build = %build.id, app = %build.app, "a build was left open by a server that stopped");
             build.state = BuildState::Lost;
             build.ended = Some(Utc::now());
-            build.error = Some(
-                UserError::new(Code::ServerStopped, "the server stopped while this build ran")
-                    .why("Nothing was released; what served before still serves.")
-                    .next(format!("git push paas-{} main", build.app.env)),
-            );
+            build.error = Some(errors::lost(&build.app));
             change.save_build(&build).await.or_internal()?;
         }
         change.commit().await.or_internal()?;
-        // An engine that does not answer must not keep the platform from serving what runs.
+        // A container engine that does not answer must not delay the start.
         let builder = self.builder.clone();
         tokio::spawn(async move { builder.reap().await });
         Ok(())

@@ -3,22 +3,24 @@
 use std::collections::BTreeMap;
 
 use model::manifest::{is_platforms, is_variable};
-use model::{AppEnv, Code, ReleaseNumber, UserError, release::Cause};
+use model::{AppEnv, ReleaseNumber, UserError, release::Cause};
 use serde_json::json;
 
 use crate::authorize::Verb;
 use crate::identity::Identity;
+use crate::user_errors::apps::unknown_app;
+use crate::user_errors::config as config_errors;
 use crate::{Manager, OrInternal};
 
 /// Largest config of an app in bytes, names and values.
 const MAX_CONFIG: usize = 64 * 1024;
 
-/// What came of a change of config.
+/// The result of a change of config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConfigDone {
-    /// Whether anything is other than before.
+pub struct ConfigChange {
+    /// Whether any value differs from before.
     pub changed: bool,
-    /// The release of it; none when nothing runs yet or nothing changed.
+    /// The release with the new config; `None` when nothing runs yet or nothing changed.
     pub release: Option<ReleaseNumber>,
 }
 
@@ -28,7 +30,7 @@ impl Manager {
         Ok(self.reach_env(who, Verb::ConfigKeys, app).await?.config_keys)
     }
 
-    /// The values, which is a right of its own and an event.
+    /// The config with its values. Reading them is a right of its own, and recorded as an event.
     pub async fn config_values(&self, who: &Identity, app: &AppEnv) -> Result<BTreeMap<String, String>, UserError> {
         let env = self.reach_env(who, Verb::ConfigGet, app).await?;
         let mut change = self.records.change().await.or_internal()?;
@@ -45,7 +47,7 @@ impl Manager {
         app: &AppEnv,
         set: BTreeMap<String, String>,
         unset: Vec<String>,
-    ) -> Result<ConfigDone, UserError> {
+    ) -> Result<ConfigChange, UserError> {
         self.reach_in(who, Verb::ConfigSet, app).await?;
         for key in set.keys().chain(&unset) {
             check_key(key)?;
@@ -55,32 +57,24 @@ impl Manager {
         let before = config.clone();
         for key in &unset {
             if config.remove(key).is_none() {
-                return Err(UserError::new(Code::NotFound, format!("{app} has no config key `{key}`")).next(format!(
-                    "slipway config -a {} -e {}",
-                    app.app_ref(),
-                    app.env
-                )));
+                return Err(config_errors::unknown_key(app, key));
             }
         }
         config.extend(set.clone());
         if config == before {
-            return Ok(ConfigDone { changed: false, release: None });
+            return Ok(ConfigChange { changed: false, release: None });
         }
         let size: usize = config.iter().map(|(key, value)| key.len() + value.len()).sum();
         if size > MAX_CONFIG {
-            return Err(UserError::new(Code::BadRequest, format!("the config of {app} would be {size} bytes"))
-                .why(format!("At most {} KiB ({MAX_CONFIG} bytes) are kept, names and values of all keys together.", MAX_CONFIG / 1024))
-                .next("put large values into files of the repository, or fetch them when the app starts"));
+            return Err(config_errors::too_large(app, size, MAX_CONFIG));
         }
         let cause = Cause::Config { set: set.keys().cloned().collect(), unset: unset.clone() };
         let mut change = self.records.change().await.or_internal()?;
         let Some(mut locked) = change.lock_env(app).await.or_internal()? else {
-            return Err(crate::events::unknown_app(&app.app_ref()));
+            return Err(unknown_app(&app.app_ref()));
         };
         if locked.config != env.config {
-            return Err(
-                UserError::new(Code::InUse, format!("somebody else changed the config of {app} at the same time")).next("try again")
-            );
+            return Err(config_errors::changed_meanwhile(app));
         }
         locked.config_keys = config.keys().cloned().collect();
         locked.config = Some(self.keyring.seal_map(&app.to_string(), &config));
@@ -108,17 +102,16 @@ impl Manager {
         if number.is_some() {
             self.project(app).await?;
         }
-        Ok(ConfigDone { changed: true, release: number })
+        Ok(ConfigChange { changed: true, release: number })
     }
 }
 
 fn check_key(key: &str) -> Result<(), UserError> {
     if !is_variable(key) {
-        return Err(UserError::new(Code::BadName, format!("`{}` is not a config key", key.escape_debug()))
-            .why("Letters, digits and underscores are allowed, not starting with a digit."));
+        return Err(config_errors::bad_key(key));
     }
     if is_platforms(key) {
-        return Err(UserError::new(Code::BadName, format!("`{key}` is set by the platform")).next("choose another name"));
+        return Err(config_errors::reserved_key(key));
     }
     Ok(())
 }

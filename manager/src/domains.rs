@@ -1,12 +1,13 @@
-//! Domains: host names of its own that an app is reached by.
+//! Domains: the host names of an app, those that the platform gives it and those that its users add.
 
 use chrono::Utc;
-use model::{AppEnv, Code, Hostname, UserError};
+use model::{AppEnv, Hostname, UserError};
 use serde_json::json;
 use store::records::Taken;
 
 use crate::authorize::Verb;
 use crate::identity::Identity;
+use crate::user_errors::domains as errors;
 use crate::{Manager, OrInternal};
 
 impl Manager {
@@ -20,21 +21,14 @@ impl Manager {
     pub async fn add_domain(&self, who: &Identity, app: &AppEnv, hostname: &Hostname) -> Result<(), UserError> {
         self.reach_env(who, Verb::DomainsAdd, app).await?;
         if self.records.hostnames_of(app).await.or_internal()?.iter().any(|taken| taken.hostname == *hostname) {
-            return Err(UserError::new(Code::NameTaken, format!("{hostname} leads to {app} already")).why("Nothing was changed."));
+            return Err(errors::added_already(hostname, app));
         }
         if hostname.is_within(&self.settings.domain) {
-            return Err(UserError::new(Code::NameTaken, format!("{hostname} belongs to the platform"))
-                .why(format!("Names under {} are given to apps by the platform.", self.settings.domain)));
+            return Err(errors::below_platform_domain(hostname, &self.settings.domain));
         }
         let mut change = self.records.change().await.or_internal()?;
         if let Err(error) = change.take_hostname(hostname, app, false, Utc::now()).await {
-            return Err(if error.is_taken() {
-                UserError::new(Code::NameTaken, format!("{hostname} is taken"))
-                    .why("An app of this platform has it.")
-                    .next(format!("slipway domains:remove {hostname}   # by whoever has it"))
-            } else {
-                crate::internal(&error)
-            });
+            return Err(if error.is_taken() { errors::taken(hostname) } else { crate::internal(&error) });
         }
         self.record(&mut change, who, Verb::DomainsAdd, Some(&app.tenant), app.to_string(), json!({ "hostname": hostname })).await?;
         change.commit().await.or_internal()?;
@@ -45,19 +39,11 @@ impl Manager {
     pub async fn remove_domain(&self, who: &Identity, app: &AppEnv, hostname: &Hostname) -> Result<(), UserError> {
         self.reach_env(who, Verb::DomainsRemove, app).await?;
         if self.records.hostnames_of(app).await.or_internal()?.iter().any(|taken| taken.hostname == *hostname && taken.platform) {
-            return Err(UserError::new(
-                Code::BadRequest,
-                format!("{hostname} is given to {app} by the platform and stays as long as the app"),
-            )
-            .why("Only added host names can be removed. Nothing was changed."));
+            return Err(errors::given_by_platform(hostname, app));
         }
         let mut change = self.records.change().await.or_internal()?;
         if !change.give_up_hostname(hostname, app).await.or_internal()? {
-            return Err(UserError::new(Code::NotFound, format!("{app} has no added domain {hostname}")).next(format!(
-                "slipway domains -a {} -e {}",
-                app.app_ref(),
-                app.env
-            )));
+            return Err(errors::not_added(hostname, app));
         }
         self.record(&mut change, who, Verb::DomainsRemove, Some(&app.tenant), app.to_string(), json!({ "hostname": hostname })).await?;
         change.commit().await.or_internal()?;

@@ -1,15 +1,16 @@
-//! The choke point: `allow` asks the authorizer and records a denial, `record` appends what was done to the same transaction.
+//! Authorization and events: `allow` asks the authorizer and records a refusal, `record` adds an event to a change's transaction.
 
-use model::{AppEnv, AppRef, Code, Event, EventId, Outcome, TeamName, TenantName, UserError};
+use model::{AppEnv, AppRef, Event, EventId, Outcome, TenantName, UserError};
 use serde_json::Value;
 use store::records::{App, Change, EventFilter, Role};
 
 use crate::authorize::{Decision, Object, Verb, authorize};
 use crate::identity::Identity;
+use crate::user_errors::{apps, platform, tenants};
 use crate::{Manager, OrInternal};
 
 impl Manager {
-    /// Says no, in words and as an event, unless `who` may do `verb` to `object`.
+    /// Refuses, and records the refusal, unless `who` may do `verb` to `object`.
     pub(crate) async fn allow(&self, who: &Identity, verb: Verb, object: &Object) -> Result<(), UserError> {
         self.allow_named(who, verb, object, describe(object)).await
     }
@@ -26,15 +27,7 @@ impl Manager {
         change.commit().await.or_internal()?;
         Err(match decision {
             Decision::Hide => hidden(who, verb, object),
-            _ => UserError::new(Code::NotAllowed, format!("you may not do `{}` to {named}", verb.name()))
-                .why(match verb.need() {
-                    crate::authorize::Need::Role(role) => format!("It takes the role `{}` or a higher one.", role.as_str()),
-                    _ => "It takes the rights of the platform's operator.".into(),
-                })
-                .next(match verb.need() {
-                    crate::authorize::Need::Role(_) => "ask an owner of the team",
-                    _ => "ask the operator of this platform",
-                }),
+            Decision::Allow | Decision::Deny => platform::not_allowed(verb, &named),
         })
     }
 
@@ -84,10 +77,10 @@ impl Manager {
         Ok(found)
     }
 
-    /// What to say of an app that is not there.
+    /// The error for an app that does not exist.
     async fn absent(&self, who: &Identity, verb: Verb, app: &AppRef) -> Result<UserError, UserError> {
         if who.is_super && self.records.tenant(&app.tenant).await.or_internal()?.is_none() {
-            return Ok(missing_app(app).why(format!("There is no tenant `{}` either.", app.tenant)).next("slipway tenants"));
+            return Ok(apps::unknown_app_and_tenant(app));
         }
         Ok(unreachable_app(who, verb, app))
     }
@@ -97,9 +90,7 @@ impl Manager {
         self.reach_in(who, verb, app).await?;
         match self.records.env(app).await.or_internal()? {
             Some(env) => Ok(env),
-            None => Err(UserError::new(Code::UnknownApp, format!("{} has no environment `{}`", app.app_ref(), app.env))
-                .why("An environment is made by the first push to it.")
-                .next(format!("git push paas-{} main", app.env))),
+            None => Err(apps::unknown_env(app)),
         }
     }
 
@@ -131,43 +122,22 @@ fn describe(object: &Object) -> String {
     }
 }
 
-/// The same words for what does not exist and for what may not be known.
+/// The error for an object that the user may not know of: the same as for one that does not exist.
 fn hidden(who: &Identity, verb: Verb, object: &Object) -> UserError {
     match object {
         Object::App(app, team) if verb == Verb::AppsCreate => match who.role_in_tenant(&app.tenant) {
-            Some(_) => unknown_team(&app.tenant, team),
-            None => unknown_tenant(&app.tenant),
+            Some(_) => tenants::unknown_team(&app.tenant, team),
+            None => tenants::unknown_tenant(&app.tenant),
         },
         Object::App(app, _) => unreachable_app(who, verb, app),
-        Object::Tenant(tenant) => unknown_tenant(tenant),
-        other => UserError::new(Code::NotFound, format!("there is no {} that you may know of", describe(other))),
+        Object::Tenant(tenant) => tenants::unknown_tenant(tenant),
+        other => platform::unknown_object(&describe(other)),
     }
 }
 
-pub(crate) fn unknown_tenant(tenant: &TenantName) -> UserError {
-    UserError::new(Code::NotFound, format!("there is no tenant `{tenant}`")).next("slipway whoami")
-}
-
-pub(crate) fn unknown_team(tenant: &TenantName, team: &TeamName) -> UserError {
-    UserError::new(Code::NotFound, format!("{tenant} has no team `{team}`"))
-        .why("Or you are not a member of it.")
-        .next("slipway whoami")
-        .next(format!("slipway teams:create {tenant} {team}   # as an owner"))
-}
-
-fn missing_app(app: &AppRef) -> UserError {
-    UserError::new(Code::UnknownApp, format!("there is no app {app}"))
-}
-
-/// An app that is gone in the middle of what is done to it.
-pub(crate) fn unknown_app(app: &AppRef) -> UserError {
-    missing_app(app).why("Or you are not a member of its team.").next("slipway apps")
-}
-
-/// An app that is not there for somebody. It must read alike whether the app exists or not. Making it is advised only to
-/// whoever may, and not to whoever wants it gone.
+/// An app that a user can not reach: it must read alike whether the app exists or not. Making it is advised only to a user who
+/// may make it, and not for `apps:destroy`.
 fn unreachable_app(who: &Identity, verb: Verb, app: &AppRef) -> UserError {
     let may_make = who.is_super || who.role_in_tenant(&app.tenant).is_some_and(|role| role >= Role::Deployer);
-    let user_error = unknown_app(app);
-    if may_make && verb != Verb::AppsDestroy { user_error.next(format!("slipway apps:create {app}   # makes it")) } else { user_error }
+    if may_make && verb != Verb::AppsDestroy { apps::unknown_app_to_create(app) } else { apps::unknown_app(app) }
 }

@@ -1,18 +1,18 @@
-//! `Identity`: who acts, from where, and what they are a member of. Read once per request.
+//! The identity of a caller: who acts, from where, and with which memberships. Read once per request.
 
 use model::{Actor, Origin, TeamName, TenantName, UserName};
 use store::records::{Member, Role};
 
-/// Somebody who acts.
+/// The caller of a verb.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// Who.
+    /// The user, the operator or the platform, as events record it.
     pub actor: Actor,
-    /// From where.
+    /// The way in, as events record it: `ssh`, an address, the console.
     pub origin: Origin,
-    /// May do everything.
+    /// Whether every verb is allowed.
     pub is_super: bool,
-    /// Where they are a member.
+    /// The teams that the user is a member of, with the role in each.
     pub memberships: Vec<Member>,
 }
 

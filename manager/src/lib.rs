@@ -4,33 +4,27 @@
 //! routes. Must never know how a build runs, where an instance is placed, or how bytes reach a user: those are traits here,
 //! wired by the binary.
 
-mod activate;
+mod app_cleanup;
 pub mod apps;
 pub mod authorize;
-pub mod build_log;
-pub mod builder;
 pub mod builds;
 pub mod config_vars;
 pub mod domains;
 pub mod events;
 pub mod identity;
-pub mod keys;
-mod look;
 pub mod members;
 pub mod output;
-pub mod people;
-mod project;
 pub mod ps;
 pub mod push;
-mod queue;
 pub mod releases;
-pub mod remote;
+pub mod remote_path;
 pub mod retention;
 pub mod rollout;
 pub mod scale;
-pub mod source;
-mod telling;
+pub mod ssh_keys;
 pub mod tokens;
+mod user_errors;
+pub mod users;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,43 +32,37 @@ use std::sync::Arc;
 use model::{AppEnv, Hostname, UserError};
 use store::{Keyring, Live, Records};
 
+pub use app_cleanup::AppCleanup;
 pub use authorize::{Object, Verb};
-pub use builder::Builder;
 pub use identity::Identity;
 pub use output::Output;
-pub use source::Source;
+pub use push::builder::{self, Builder};
+pub use push::source::{self, Source};
 
-/// What the manager needs to know of the install.
+/// The settings of the installation that the manager needs.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The domain under which every app gets a name.
     pub domain: Hostname,
     /// Port of the router as users reach it; 80 is left out of URLs.
     pub router_port: u16,
-    /// Where the dashboard is: `http://localhost:7000`.
+    /// URL of the dashboard: `http://localhost:7000`.
     pub dashboard: String,
-    /// The SSH address for remotes: `ssh://paas@localhost:2222`.
+    /// URL of the git server, as remotes start with it: `ssh://paas@localhost:2222`.
     pub ssh: String,
-    /// Where build logs are kept.
+    /// The directory of the build logs.
     pub builds_dir: PathBuf,
-    /// Builds at once.
+    /// Number of builds that run at once.
     pub builders: usize,
 }
 
-/// Why instances wait for a place, as the scheduler knows it.
+/// Why instances are not placed, as the scheduler knows it.
 pub trait Placement: Send + Sync {
     /// One line per instance that has no place.
     fn blocked(&self, app: &AppEnv) -> Vec<String>;
 }
 
-/// What of an app lies elsewhere than in records and coordination: source, images, caches, logs.
-#[async_trait::async_trait]
-pub trait Estate: Send + Sync {
-    /// Removes it all: the app was destroyed. May be called again.
-    async fn clear(&self, app: &model::AppRef, envs: &[AppEnv]);
-}
-
-/// The manager.
+/// The verbs of the platform, over the stores and the traits that other roles implement.
 pub struct Manager {
     pub(crate) records: Records,
     pub(crate) live: Live,
@@ -82,15 +70,15 @@ pub struct Manager {
     pub(crate) settings: Settings,
     pub(crate) builder: Arc<dyn Builder>,
     pub(crate) placement: Arc<dyn Placement>,
-    estate: std::sync::OnceLock<Arc<dyn Estate>>,
-    pub(crate) logs: build_log::BuildLogs,
-    pub(crate) queue: queue::Queue,
-    /// Rings when a prepared release was activated or given up.
+    app_cleanup: std::sync::OnceLock<Arc<dyn AppCleanup>>,
+    pub(crate) logs: push::build_log::BuildLogs,
+    pub(crate) queue: push::queue::Queue,
+    /// Notified when a prepared release was activated or aborted.
     pub(crate) settled: tokio::sync::Notify,
 }
 
 impl Manager {
-    /// Over the stores and the parts that the binary wires.
+    /// A manager over the stores and the implementations that the binary wires.
     pub fn new(
         records: Records,
         live: Live,
@@ -99,8 +87,8 @@ impl Manager {
         builder: Arc<dyn Builder>,
         placement: Arc<dyn Placement>,
     ) -> Self {
-        let logs = build_log::BuildLogs::new(settings.builds_dir.clone());
-        let queue = queue::Queue::new(settings.builders);
+        let logs = push::build_log::BuildLogs::new(settings.builds_dir.clone());
+        let queue = push::queue::Queue::new(settings.builders);
         Self {
             records,
             live,
@@ -108,70 +96,59 @@ impl Manager {
             settings,
             builder,
             placement,
-            estate: std::sync::OnceLock::new(),
+            app_cleanup: std::sync::OnceLock::new(),
             logs,
             queue,
             settled: tokio::sync::Notify::new(),
         }
     }
 
-    /// Says who clears what a destroyed app leaves; once, when all roles are wired.
-    pub fn set_estate(&self, estate: Arc<dyn Estate>) {
-        if self.estate.set(estate).is_err() {
-            tracing::error!("the estate was set twice; the first stands");
+    /// Sets the cleanup of destroyed apps; once, when all roles are wired.
+    pub fn set_app_cleanup(&self, cleanup: Arc<dyn AppCleanup>) {
+        if self.app_cleanup.set(cleanup).is_err() {
+            tracing::error!("the cleanup of destroyed apps was set twice; the first stays");
         }
     }
 
-    pub(crate) fn estate(&self) -> Option<Arc<dyn Estate>> {
-        self.estate.get().cloned()
+    pub(crate) fn app_cleanup(&self) -> Option<Arc<dyn AppCleanup>> {
+        self.app_cleanup.get().cloned()
     }
 
-    /// What the install is.
+    /// The settings of the installation.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// The records, for what only reads.
+    /// The records, for callers that only read.
     pub fn records(&self) -> &Records {
         &self.records
     }
 
-    /// Coordination, for what only reads and watches.
+    /// Coordination, for callers that only read and watch.
     pub fn live(&self) -> &Live {
         &self.live
     }
 
-    /// Brings everything that a stopped server left open to an end: builds, locks, and the projection into coordination.
-    /// Prepared releases are settled by whoever knows the refs.
+    /// Ends what a stopped server left open: builds, locks, and the projection into coordination. Prepared releases are settled
+    /// by the git role, which knows the refs.
     pub async fn recover(&self) -> Result<(), UserError> {
         self.reap_builds().await?;
         self.project_all().await
     }
 }
 
-/// Logs a fault of the platform and gives the user an id to find it by.
-pub fn internal(error: &dyn std::error::Error) -> UserError {
+/// Logs a fault of the platform, and returns an error for the user with an id that finds it in the log.
+pub fn internal(error: &(dyn std::error::Error + 'static)) -> UserError {
     let id = hex::encode(store::random::bytes::<4>());
-    let mut chain = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        chain.push_str(": ");
-        chain.push_str(&cause.to_string());
-        source = cause.source();
-    }
+    let chain = model::error_chain(error);
     tracing::error!(%id, error = %chain, "internal failure");
     if chain.contains("No space left on device") {
-        return UserError::new(model::Code::DiskFull, "the disk of the platform is full")
-            .why("Nothing was changed, and what runs keeps running.")
-            .next("sudo slipway doctor   # the operator, on the host: where the space is")
-            .next("try again when there is room");
+        return user_errors::platform::disk_full();
     }
-    // What sqlx and a server that starts say; there are no codes for it.
-    let away = ["connecting", "pool timed out", "error communicating with database", "the database system is"];
-    if away.iter().any(|sign| chain.contains(sign)) {
-        return UserError::new(model::Code::DatabaseDown, "the platform can not reach its database")
-            .why("Running apps go on; changes have to wait.")
-            .next(format!("try again in a minute; the server's log has the cause under `{id}`"));
+    // Messages of sqlx and of a PostgreSQL that starts or stops; they have no common error code.
+    let unavailable = ["connecting", "pool timed out", "error communicating with database", "the database system is"];
+    if unavailable.iter().any(|sign| chain.contains(sign)) {
+        return user_errors::platform::database_down(&id);
     }
     UserError::internal(id)
 }
@@ -180,7 +157,7 @@ pub(crate) trait OrInternal<T> {
     fn or_internal(self) -> Result<T, UserError>;
 }
 
-impl<T, E: std::error::Error> OrInternal<T> for Result<T, E> {
+impl<T, E: std::error::Error + 'static> OrInternal<T> for Result<T, E> {
     fn or_internal(self) -> Result<T, UserError> {
         self.map_err(|error| internal(&error))
     }

@@ -1,30 +1,30 @@
-//! `Output`: where a verb tells of its progress, line by line, in the grammar of `model::push_output`.
+//! Progress output of a verb, line by line, in the grammar of `model::push_output`.
 
 use model::{UserError, push_output};
 
-/// A listener to progress. Saying never waits and never fails: a listener that is gone misses lines, nothing else.
+/// Takes lines of progress. Writing never waits and never fails: without a reader the lines are lost, nothing else.
 pub trait Output: Send + Sync {
-    /// One line.
+    /// Writes one line.
     fn line(&self, line: &str);
 }
 
 impl dyn Output + '_ {
-    /// Opens a step.
+    /// Writes the title of a step.
     pub fn step(&self, text: impl AsRef<str>) {
         self.line(&push_output::step(text));
     }
 
-    /// Tells a detail of the open step.
+    /// Writes a detail of the current step.
     pub fn detail(&self, text: impl AsRef<str>) {
         self.line(&push_output::detail(text));
     }
 
-    /// Warns.
+    /// Writes a warning.
     pub fn warn(&self, text: impl AsRef<str>) {
         self.line(&push_output::warn(text));
     }
 
-    /// Tells a failure as one block.
+    /// Writes an error as one block of lines.
     pub fn error(&self, user_error: &UserError) {
         for line in push_output::user_error(user_error) {
             self.line(&line);
@@ -32,7 +32,7 @@ impl dyn Output + '_ {
     }
 }
 
-/// Discard listens.
+/// Discards every line.
 pub struct Discard;
 
 impl Output for Discard {

@@ -1,4 +1,4 @@
-//! What runs: the formation and each instance, as its supervisor says.
+//! The processes of an app: the formation that is wanted and the instances that run.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::authorize::Verb;
 use crate::identity::Identity;
+use crate::user_errors::processes;
 use crate::{Manager, OrInternal};
 
 /// The processes of an app in an environment.
@@ -42,7 +43,7 @@ impl Manager {
         Ok(all.into_iter().filter(|status| status.app == *app).collect())
     }
 
-    /// Whether somebody may read the logs of an app.
+    /// Refuses a user who may not read the logs of an app.
     pub async fn may_read_logs(&self, who: &Identity, app: &AppEnv) -> Result<(), UserError> {
         self.reach_env(who, Verb::Logs, app).await.map(drop)
     }
@@ -55,8 +56,7 @@ impl Manager {
             None => None,
         };
         let Some(stored) = stored else {
-            return Err(UserError::new(model::Code::NoRelease, format!("{app} has no release to run a command of"))
-                .next(format!("git push paas-{} main", app.env)));
+            return Err(processes::nothing_to_run_in(app));
         };
         let mut change = self.records.change().await.or_internal()?;
         let program = command.first().cloned().unwrap_or_default();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::Utc;
 use model::health::Probe;
 use model::{
-    AppEnv, Code, HealthCheck, Hostname, Manifest, ProcessName, ProcessSpec, Release, ReleaseNumber, ReleaseState, RunSpec, UserError,
+    AppEnv, HealthCheck, Hostname, Manifest, ProcessName, ProcessSpec, Release, ReleaseNumber, ReleaseState, RunSpec, UserError,
     release::Cause,
 };
 use serde::Serialize;
@@ -14,6 +14,8 @@ use store::records::{Change, Env, StoredRelease};
 
 use crate::authorize::Verb;
 use crate::identity::Identity;
+use crate::user_errors::apps::unknown_app;
+use crate::user_errors::{processes, releases as errors};
 use crate::{Manager, OrInternal};
 
 /// How each process type runs: the commands that the build found, and what app.yaml says over them.
@@ -30,9 +32,7 @@ pub(crate) fn process_specs(
     for name in names {
         let hints = manifest.process_in(&app.env, name);
         let Some(command) = hints.command.clone().or_else(|| found.get(name).cloned()) else {
-            return Err(UserError::new(Code::BadManifest, format!("the process `{name}` has no command"))
-                .why("app.yaml names it, and neither app.yaml nor the Procfile nor the template says what to run.")
-                .next(format!("add `command:` under `processes: {name}:` in app.yaml")));
+            return Err(processes::process_without_command(name));
         };
         let spec = ProcessSpec {
             command,
@@ -44,9 +44,7 @@ pub(crate) fn process_specs(
         specs.insert(name.clone(), spec);
     }
     if specs.is_empty() {
-        return Err(UserError::new(Code::NoProcess, format!("{app} has nothing to run"))
-            .why("Neither a Procfile, nor app.yaml, nor the template names a process.")
-            .next("echo 'web: <the command that serves on $PORT>' > Procfile && git add Procfile"));
+        return Err(processes::no_process(app));
     }
     Ok(specs)
 }
@@ -60,8 +58,8 @@ fn asking_for(mut check: HealthCheck, hostname: &Hostname) -> HealthCheck {
     check
 }
 
-/// What a rollback without a number goes back to, out of releases newest first. After a release that failed it is the one that
-/// still serves: its config comes back with it. Else the one that served before.
+/// The target of a rollback without a number, out of releases newest first. After a failed release it is the one that still
+/// serves, whose config comes back with it; otherwise the one that served before.
 fn last_good(releases: &[(ReleaseNumber, ReleaseState)], serving: Option<ReleaseNumber>) -> Option<ReleaseNumber> {
     let newest = releases.iter().find(|(_, state)| !matches!(state, ReleaseState::Aborted | ReleaseState::Prepared));
     if newest.is_some_and(|(number, state)| *state == ReleaseState::Failed && Some(*number) != serving) && serving.is_some() {
@@ -73,11 +71,11 @@ fn last_good(releases: &[(ReleaseNumber, ReleaseState)], serving: Option<Release
 /// What differs between two releases.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diff {
-    /// The older.
+    /// The release that is compared against.
     pub from: ReleaseNumber,
-    /// The newer.
+    /// The release whose changes are listed.
     pub to: ReleaseNumber,
-    /// One line per difference.
+    /// One line of text per difference.
     pub lines: Vec<String>,
 }
 
@@ -90,13 +88,7 @@ impl Manager {
     }
 
     async fn stored(&self, app: &AppEnv, number: ReleaseNumber) -> Result<StoredRelease, UserError> {
-        self.records.release(app, number).await.or_internal()?.ok_or_else(|| {
-            UserError::new(Code::NoRelease, format!("{app} has no release {number}")).next(format!(
-                "slipway releases -a {} -e {}",
-                app.app_ref(),
-                app.env
-            ))
-        })
+        self.records.release(app, number).await.or_internal()?.ok_or_else(|| errors::unknown_release(app, number))
     }
 
     /// The difference between two releases: code, processes, config by name and whether values differ, never a value.
@@ -117,31 +109,21 @@ impl Manager {
             None => {
                 let releases = self.records.releases(app, 200).await.or_internal()?;
                 let states: Vec<_> = releases.iter().map(|stored| (stored.release.number, stored.release.state)).collect();
-                let number = last_good(&states, env.current).ok_or_else(|| {
-                    UserError::new(Code::NoRelease, format!("{app} has no earlier release that served")).next(format!(
-                        "slipway releases -a {} -e {}",
-                        app.app_ref(),
-                        app.env
-                    ))
-                })?;
+                let number = last_good(&states, env.current).ok_or_else(|| errors::nothing_to_roll_back_to(app))?;
                 self.stored(app, number).await?
             }
         };
         if matches!(target.release.state, ReleaseState::Aborted | ReleaseState::Prepared) {
-            return Err(UserError::new(Code::NoRelease, format!("{} of {app} was never released", target.release.number)));
+            return Err(errors::never_released(&target.release));
         }
         if !self.builder.has_image(&target.spec.image).await {
-            return Err(UserError::new(
-                Code::ImageMissing,
-                format!("the image of {} is not in the registry any more", target.release.number),
-            )
-            .next(format!("check out {} and push it again", target.release.commit)));
+            return Err(errors::image_missing(&target.release));
         }
         let cause = Cause::Rollback { to: target.release.number };
         let config = self.keyring.open_map(&app.to_string(), &target.spec.config).or_internal()?;
         let mut change = self.records.change().await.or_internal()?;
         let Some(mut env) = change.lock_env(app).await.or_internal()? else {
-            return Err(crate::events::unknown_app(&app.app_ref()));
+            return Err(unknown_app(&app.app_ref()));
         };
         // The config that is rolled back to is the config from now on.
         env.config_keys = config.keys().cloned().collect();

@@ -1,6 +1,6 @@
-//! What is kept of builds and releases, and the removal of the rest.
+//! Retention: how many builds and releases are kept, and the removal of the rest.
 //!
-//! The decision is pure: what is there goes in, what may go comes out. Events are kept for ever.
+//! The decision is pure: all builds and releases go in, the expired ones come out. Events are kept for ever.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -10,35 +10,35 @@ use serde_json::json;
 
 use crate::{Manager, OrInternal};
 
-/// How old a log without a record is before it goes.
-const LONE: Duration = Duration::from_secs(3600);
+/// Age from which on a log without a record is removed.
+const ORPHAN_AGE: Duration = Duration::from_secs(3600);
 
 /// How many of each are kept per app and environment, the newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
-    /// Builds with their logs.
+    /// Number of builds, each with its log.
     pub builds: usize,
-    /// Releases.
+    /// Number of releases.
     pub releases: usize,
 }
 
-/// What may go of one app in one environment.
+/// The builds and releases of one app and environment that may be removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expired {
-    /// Builds with their logs.
+    /// Builds that are removed with their logs.
     pub builds: Vec<BuildId>,
-    /// Releases.
+    /// Releases that are removed with their run specs.
     pub releases: Vec<ReleaseNumber>,
 }
 
 impl Expired {
-    /// Whether nothing may go.
+    /// Whether there is nothing to remove.
     pub fn is_empty(&self) -> bool {
         self.builds.is_empty() && self.releases.is_empty()
     }
 }
 
-/// Judges one app in one environment; both lists are in any order.
+/// Decides for one app and environment; both lists may be in any order.
 ///
 /// Beside the newest ones these stay: the release that should serve, the last one before it that served (a failed rollout and a
 /// rollback go back to it), those that are being rolled out, builds that run, and the builds of releases that stay.
@@ -90,19 +90,19 @@ impl Manager {
             change.remove_releases(&app, &expired.releases).await.or_internal()?;
             change.remove_builds(&expired.builds).await.or_internal()?;
             change.forget_old_slugs(&app.app_ref()).await.or_internal()?;
-            change.add_event(&told(&app, &expired)).await.or_internal()?;
+            change.add_event(&expiry_event(&app, &expired)).await.or_internal()?;
             change.commit().await.or_internal()?;
             self.live.delete_specs(&app, &expired.releases).await.or_internal()?;
             gone = (gone.0 + expired.builds.len(), gone.1 + expired.releases.len());
         }
-        self.remove_lone_logs().await?;
+        self.remove_orphaned_logs().await?;
         Ok(gone)
     }
 
     /// Removes logs of builds that have no record: their app was destroyed, or a round ended in its middle.
-    async fn remove_lone_logs(&self) -> Result<(), UserError> {
+    async fn remove_orphaned_logs(&self) -> Result<(), UserError> {
         // A log is there a moment before its record.
-        let old = self.logs.older_than(SystemTime::now() - LONE);
+        let old = self.logs.older_than(SystemTime::now() - ORPHAN_AGE);
         for some in old.chunks(1_000) {
             let known: BTreeSet<BuildId> = self.records.known_builds(some).await.or_internal()?.into_iter().collect();
             for id in some.iter().filter(|id| !known.contains(id)) {
@@ -113,7 +113,7 @@ impl Manager {
     }
 }
 
-fn told(app: &model::AppEnv, expired: &Expired) -> Event {
+fn expiry_event(app: &model::AppEnv, expired: &Expired) -> Event {
     Event {
         id: EventId::mint(store::random::bytes()),
         at: chrono::Utc::now(),

@@ -1,12 +1,15 @@
-//! How many run, and running them anew.
+//! Scaling and restarting.
 
 use std::collections::BTreeMap;
 
-use model::{AppEnv, Code, ProcessName, RunSpec, UserError};
+use model::{AppEnv, ProcessName, RunSpec, UserError};
 use serde_json::json;
 
 use crate::authorize::Verb;
 use crate::identity::Identity;
+use crate::rollout::projection;
+use crate::user_errors::apps::unknown_app;
+use crate::user_errors::processes;
 use crate::{Manager, OrInternal};
 
 /// Most instances of one process type.
@@ -27,8 +30,7 @@ impl Manager {
         };
         for (process, count) in counts {
             if *count > MAX_COUNT {
-                return Err(UserError::new(Code::BadRequest, format!("{count} instances of `{process}` are too many"))
-                    .why(format!("At most {MAX_COUNT} are allowed.")));
+                return Err(processes::too_many_instances(process, *count, MAX_COUNT));
             }
             if let Some(spec) = &spec {
                 check_process(app, spec, process)?;
@@ -36,14 +38,14 @@ impl Manager {
         }
         let mut change = self.records.change().await.or_internal()?;
         let Some(mut env) = change.lock_env(app).await.or_internal()? else {
-            return Err(crate::events::unknown_app(&app.app_ref()));
+            return Err(unknown_app(&app.app_ref()));
         };
         env.counts.extend(counts.iter().map(|(process, count)| (process.clone(), *count)));
         change.save_env(&env).await.or_internal()?;
         self.record(&mut change, who, Verb::PsScale, Some(&app.tenant), app.to_string(), json!(counts)).await?;
         change.commit().await.or_internal()?;
         self.project(app).await?;
-        Ok(spec.map_or(env.counts.clone(), |spec| crate::project::counts(&env, &spec)))
+        Ok(spec.map_or(env.counts.clone(), |spec| projection::counts(&env, &spec)))
     }
 
     /// Refuses a process type that the current release does not have.
@@ -60,13 +62,11 @@ impl Manager {
     pub async fn restart(&self, who: &Identity, app: &AppEnv) -> Result<(), UserError> {
         let env = self.reach_env(who, Verb::PsRestart, app).await?;
         if env.current.is_none() {
-            return Err(
-                UserError::new(Code::NoRelease, format!("{app} has no release to restart")).next(format!("git push paas-{} main", app.env))
-            );
+            return Err(processes::nothing_to_restart(app));
         }
         let mut change = self.records.change().await.or_internal()?;
         let Some(mut env) = change.lock_env(app).await.or_internal()? else {
-            return Err(crate::events::unknown_app(&app.app_ref()));
+            return Err(unknown_app(&app.app_ref()));
         };
         env.epoch += 1;
         change.save_env(&env).await.or_internal()?;
@@ -77,9 +77,5 @@ impl Manager {
 }
 
 fn check_process(app: &AppEnv, spec: &RunSpec, process: &ProcessName) -> Result<(), UserError> {
-    if spec.processes.contains_key(process) {
-        return Ok(());
-    }
-    let known: Vec<String> = spec.processes.keys().map(ToString::to_string).collect();
-    Err(UserError::new(Code::BadRequest, format!("{app} has no process type `{process}`")).why(format!("It has {}.", known.join(", "))))
+    if spec.processes.contains_key(process) { Ok(()) } else { Err(processes::unknown_process(app, spec, process)) }
 }

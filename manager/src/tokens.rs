@@ -1,18 +1,19 @@
-//! Tokens: what a browser or a client is known by once it has signed in. The secret is shown once and never kept.
+//! Tokens: what a browser or a client presents once it has signed in. The secret is shown once; only its hash is stored.
 
 use chrono::{Duration, Utc};
-use model::{Code, UserError, UserName};
+use model::{UserError, UserName};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use store::records::{TokenInfo, TokenKind};
 
 use crate::authorize::{Object, Verb};
 use crate::identity::Identity;
+use crate::user_errors::people;
 use crate::{Manager, OrInternal};
 
-/// Days that a browser stays signed in.
+/// Lifetime of a browser's session, in days.
 const SESSION_DAYS: i64 = 14;
-/// Days that a client's token is good for.
+/// Lifetime of an API token, in days.
 const TOKEN_DAYS: i64 = 365;
 /// What a token starts with, so that scanners recognise one that leaked.
 const TOKEN_PREFIX: &str = "slw_";
@@ -22,7 +23,7 @@ pub(crate) fn hash_of(token: &str) -> Vec<u8> {
 }
 
 impl Manager {
-    /// Makes a token for oneself.
+    /// Makes an API token for a user; returns its secret.
     pub async fn create_token(&self, who: &Identity, user: &UserName, label: &str) -> Result<String, UserError> {
         self.allow(who, Verb::TokensCreate, &Object::User(user.clone())).await?;
         self.known_user(user).await?;
@@ -42,7 +43,7 @@ impl Manager {
         Ok(token)
     }
 
-    /// Whose token this is.
+    /// The user that a token belongs to.
     pub async fn identify_token(&self, token: &str, origin: &str) -> Result<Option<Identity>, UserError> {
         if !token.starts_with(TOKEN_PREFIX) || token.len() > 100 {
             return Ok(None);
@@ -60,7 +61,7 @@ impl Manager {
         change.commit().await.or_internal()
     }
 
-    /// What a user is signed in with, newest first.
+    /// The tokens of a user, newest first.
     pub async fn tokens(&self, who: &Identity, user: &UserName) -> Result<Vec<TokenInfo>, UserError> {
         self.allow(who, Verb::TokensList, &Object::User(user.clone())).await?;
         self.known_user(user).await?;
@@ -72,8 +73,7 @@ impl Manager {
         self.allow(who, Verb::TokensRevoke, &Object::User(user.clone())).await?;
         let mut change = self.records.change().await.or_internal()?;
         if !change.revoke_token(user, id).await.or_internal()? {
-            let shown: String = id.chars().filter(|c| !c.is_control()).take(40).collect();
-            return Err(UserError::new(Code::NotFound, format!("{user} has no token `{shown}`")).next("slipway tokens"));
+            return Err(people::unknown_token(user, id));
         }
         self.record(&mut change, who, Verb::TokensRevoke, None, format!("user {user}"), json!({ "token": id })).await?;
         change.commit().await.or_internal()

@@ -17,11 +17,11 @@ use crate::cli::exit;
 use crate::config::{self, Config};
 use roles::Wiring;
 
+mod app_cleanup;
 mod backend;
 pub mod boot;
 mod disk_reserve;
 pub mod doctor;
-mod estate;
 mod logs;
 mod one_off;
 mod roles;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
 use http::header;
 use manager::Output;
-use manager::build_log::Follow;
+use manager::push::build_log::LogReader;
 use model::{ReleaseNumber, UserError};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
@@ -99,13 +99,13 @@ where
 }
 
 /// Pieces of a build log: all of it and what comes, or what there is now.
-pub(crate) fn build_log(web: &Web, log: Follow, follow: bool, until: impl Future<Output = ()> + Send + 'static) -> Response {
+pub(crate) fn build_log(web: &Web, log: LogReader, follow: bool, until: impl Future<Output = ()> + Send + 'static) -> Response {
     let pieces = pieces(log, follow).take_until(web.stop.clone().cancelled_owned()).take_until(Box::pin(until));
     answer("text/plain; charset=utf-8", pieces)
 }
 
 /// The pieces of a log. Without `follow`, a piece that does not fill the reader's buffer is the end of what is there.
-pub(crate) fn pieces(log: Follow, follow: bool) -> impl Stream<Item = Bytes> + Send + 'static {
+pub(crate) fn pieces(log: LogReader, follow: bool) -> impl Stream<Item = Bytes> + Send + 'static {
     const WHOLE: usize = 64 * 1024;
     stream::unfold(Some(log), move |log| async move {
         let mut log = log?;

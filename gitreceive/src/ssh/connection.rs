@@ -74,7 +74,7 @@ impl Connection {
         if !algorithms::signs_well(algorithm) {
             return None;
         }
-        let key = UserKey::from_public_key(key).ok()?;
+        let key = UserKey::from_public_key(key)?;
         self.state.backend.identify(&key).await.is_some().then_some(key)
     }
 

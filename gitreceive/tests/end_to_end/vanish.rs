@@ -6,11 +6,11 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gitreceive::{PushDecision, RolloutOutcome, Unsettled, UserKey};
+use gitreceive::{PushDecision, RolloutOutcome, Unsettled};
 use tokio::sync::Notify;
 
 use crate::backend::TestBackend;
-use crate::harness::{DEADLINE, TestServer, noise, ok, run};
+use crate::harness::{DEADLINE, TestServer, key_line, noise, ok, run};
 
 #[test]
 fn a_client_killed_in_the_hook_changes_nothing() {
@@ -113,7 +113,7 @@ fn doomed_server() {
     let Some(dir) = std::env::var_os(DOOMED).map(PathBuf::from) else { return };
     let backend = Arc::new(TestBackend::default());
     let key = std::fs::read_to_string(dir.join("key-ann.pub")).expect("the key");
-    backend.keys.lock().expect("the backend").insert(UserKey::parse(&key).expect("the key").line, "ann");
+    backend.keys.lock().expect("the backend").insert(key_line(&key), "ann");
     let building = dir.join("building");
     backend.on_pre(move |_, _| {
         std::fs::write(&building, "").expect("a mark");

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::{Role, Stage, made};
 use crate::config::Config;
 use crate::server::disk_reserve::DiskReserve;
-use crate::server::{backend, estate};
+use crate::server::{app_cleanup, backend};
 
 pub const ROLE: Role = Role {
     name: "gitreceive",
@@ -24,13 +24,13 @@ async fn start(wiring: &mut super::Wiring) -> Result<()> {
     let git = gitreceive::Server::bind(settings(&config)?, backend)
         .await
         .with_context(|| format!("could not listen on {} for git", config.ssh.listen))?;
-    let parts = estate::Parts {
+    let parts = app_cleanup::AppParts {
         repositories: git.repositories(),
         registry: made(&wiring.registry)?.registry.clone(),
         builder: made(&wiring.builder)?.clone(),
         logs: made(&wiring.logs)?.clone(),
     };
-    manager.set_estate(Arc::new(parts));
+    manager.set_app_cleanup(Arc::new(parts));
     wiring.spawn(Stage::Intake, ROLE.name, |stop| async move { Ok(git.serve(stop).await?) });
     Ok(())
 }

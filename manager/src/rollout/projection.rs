@@ -1,4 +1,4 @@
-//! The projection of records into coordination: formations, specs, routes. Idempotent, and done again whole at each start.
+//! The projection of records into coordination: formations, run specs and routes. Idempotent, and repeated in full at each start.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use store::records::Env;
 
 use crate::{Manager, OrInternal};
 
-/// How many of each process type should run: what was said, else one `web` and nothing else.
+/// How many instances of each process type should run: as scaled, otherwise one of `web` and none of the others.
 pub(crate) fn counts(env: &Env, spec: &RunSpec) -> BTreeMap<ProcessName, u32> {
     let wanted = |process: &ProcessName| env.counts.get(process).copied().unwrap_or(u32::from(process.is_web()));
     spec.processes.keys().map(|process| (process.clone(), wanted(process))).collect()
@@ -28,7 +28,7 @@ impl Manager {
             self.live.put_spec(&stored.spec).await.or_internal()?;
             let formation = Formation { app: app.clone(), generation: env.generation, release: number, epoch: env.epoch, counts };
             match self.live.put_formation(&formation).await {
-                // Somebody projected a newer state meanwhile: that one stands.
+                // A newer generation was projected meanwhile, and stays.
                 Err(store::LiveError::Conflict { .. }) => {}
                 other => other.or_internal()?,
             }
@@ -42,13 +42,13 @@ impl Manager {
         self.live.set_routes(app, &routes).await.or_internal()
     }
 
-    /// Removes an environment that is gone.
+    /// Removes a deleted environment from coordination.
     pub(crate) async fn unproject(&self, app: &AppEnv) -> Result<(), UserError> {
         self.live.delete_formation(app).await.or_internal()?;
         self.live.set_routes(app, &[]).await.or_internal()
     }
 
-    /// Projects everything, and removes what has no record.
+    /// Projects every environment, and removes formations without a record.
     pub(crate) async fn project_all(&self) -> Result<(), UserError> {
         let envs = self.records.all_envs().await.or_internal()?;
         for formation in self.live.formations().await.or_internal()? {

@@ -1,4 +1,4 @@
-//! `Builder`: what the manager asks of whoever turns source into images.
+//! The builder as the manager needs it: a trait that turns source into images.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,33 +8,33 @@ use model::{AppEnv, BuildId, ImageRef, Manifest, ProcessName, TemplateName, User
 use tokio_util::sync::CancellationToken;
 
 use crate::output::Output;
-use crate::source::Source;
+use crate::push::source::Source;
 
 /// One source to build.
 #[derive(Clone)]
 pub struct Job {
-    /// The build.
+    /// The id of the build record.
     pub build: BuildId,
-    /// For which app.
+    /// The app and environment that is built for.
     pub app: AppEnv,
-    /// The files.
+    /// The files of the pushed commit.
     pub source: Arc<dyn Source>,
-    /// What the repository says of itself.
+    /// The parsed app.yaml, or the defaults.
     pub manifest: Manifest,
 }
 
-/// What the builder makes of a source before it runs anything.
+/// The builder's plan for a source, before it runs anything.
 #[derive(Debug, Clone)]
 pub struct Prepared {
     /// The template that fits.
     pub template: TemplateName,
-    /// Why, and what else is worth saying: lines of detail.
+    /// Why that template was chosen, and other details for the pusher, one line each.
     pub notes: Vec<String>,
     /// Equal keys are equal slugs: tree, template, stack and settings go into it.
     pub source_key: String,
 }
 
-/// A made slug.
+/// A built slug.
 #[derive(Debug, Clone)]
 pub struct Slug {
     /// Its image in the registry.
@@ -45,7 +45,7 @@ pub struct Slug {
     pub size: u64,
 }
 
-/// The builder.
+/// Turns source into images; implemented by the builder's role.
 #[async_trait]
 pub trait Builder: Send + Sync {
     /// Most bytes of files that a source may have.
@@ -53,7 +53,7 @@ pub trait Builder: Send + Sync {
     /// Chooses the template and computes the source key. Runs nothing of the app.
     async fn prepare(&self, job: &Job) -> Result<Prepared, UserError>;
     /// Builds. Ends soon after `cancel`, leaving nothing behind.
-    async fn build(&self, job: &Job, prepared: &Prepared, said: Arc<dyn Output>, cancel: CancellationToken) -> Result<Slug, UserError>;
+    async fn build(&self, job: &Job, prepared: &Prepared, output: Arc<dyn Output>, cancel: CancellationToken) -> Result<Slug, UserError>;
     /// Whether an image is still in the registry.
     async fn has_image(&self, image: &ImageRef) -> bool;
     /// Removes what builds of a stopped server left behind.

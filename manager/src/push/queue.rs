@@ -1,4 +1,4 @@
-//! Who builds next: one build per app and environment, a bounded number in all, first come first served.
+//! The build queue: one build per app and environment, a bounded number in all, first come first served.
 //!
 //! A newer push takes the place of the one that waits for the same app and environment; a running one is never superseded.
 
@@ -9,7 +9,7 @@ use model::{AppEnv, BuildId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-/// The queue.
+/// The builds that run or wait.
 pub(crate) struct Queue {
     builders: Arc<Semaphore>,
     lanes: Arc<Mutex<Lanes>>,
@@ -29,7 +29,7 @@ struct Lane {
     waiting: Option<(BuildId, CancellationToken)>,
 }
 
-/// A build's place at the front; given up when dropped.
+/// A build's turn to run; dropping it lets the next one run.
 pub(crate) struct Turn {
     app: AppEnv,
     build: BuildId,
@@ -73,13 +73,13 @@ impl Queue {
         self.lanes().tokens.get(build).inspect(|token| token.cancel()).is_some()
     }
 
-    /// Waits for the turn of a build. `told` hears whom it waits for, each time that changes.
+    /// Waits for the turn of a build. `on_wait` is called with what it waits for, each time that changes.
     pub(crate) async fn turn(
         &self,
         app: &AppEnv,
         build: &BuildId,
         cancel: &CancellationToken,
-        told: impl Fn(String),
+        on_wait: impl Fn(String),
     ) -> Result<Turn, NoTurn> {
         let superseded = CancellationToken::new();
         let mut changed = self.changed.subscribe();
@@ -107,7 +107,7 @@ impl Queue {
             };
             let Some(text) = wait else { break };
             if text != announced {
-                told(text.clone());
+                on_wait(text.clone());
                 announced = text;
             }
             tokio::select! {
@@ -123,11 +123,11 @@ impl Queue {
                 }
             }
         }
-        self.builder(app, build, cancel, told).await
+        self.builder(app, build, cancel, on_wait).await
     }
 
     /// Waits for a free builder, having the lane already.
-    async fn builder(&self, app: &AppEnv, build: &BuildId, cancel: &CancellationToken, told: impl Fn(String)) -> Result<Turn, NoTurn> {
+    async fn builder(&self, app: &AppEnv, build: &BuildId, cancel: &CancellationToken, on_wait: impl Fn(String)) -> Result<Turn, NoTurn> {
         let leave = |queue: &Self| {
             let mut lanes = queue.lanes();
             lanes.waiting_for_builder.retain(|id| id != build);
@@ -145,7 +145,7 @@ impl Queue {
         let permit = match self.builders.clone().try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
-                told(format!("all builders are busy; position {position} in the queue"));
+                on_wait(format!("all builders are busy; position {position} in the queue"));
                 tokio::select! {
                     permit = self.builders.clone().acquire_owned() => permit.expect("the semaphore is never closed"),
                     () = cancel.cancelled() => {

@@ -2,15 +2,16 @@
 
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use chrono::Utc;
-use model::{Actor, Code, Origin, UserError, UserName};
+use model::{Actor, Origin, UserError, UserName};
 use serde_json::json;
 use store::records::{SshKey, TokenKind, User};
 
 use crate::authorize::{Object, Verb};
 use crate::identity::Identity;
-use crate::members::keeps_an_owner;
+use crate::members::check_owner_stays;
 use crate::tokens::hash_of;
-use crate::{Manager, OrInternal, keys};
+use crate::user_errors::people;
+use crate::{Manager, OrInternal, ssh_keys};
 
 /// The hash of a secret that nobody knows: checking against it costs what checking a real one does.
 fn nobodys_hash() -> &'static str {
@@ -27,11 +28,7 @@ impl Manager {
         self.allow(who, Verb::UsersCreate, &Object::Platform).await?;
         let mut change = self.records.change().await.or_internal()?;
         if let Err(error) = change.add_user(name, is_super, Utc::now()).await {
-            return Err(if error.is_taken() {
-                UserError::new(Code::NameTaken, format!("there is a user `{name}` already"))
-            } else {
-                crate::internal(&error)
-            });
+            return Err(if error.is_taken() { people::user_exists(name) } else { crate::internal(&error) });
         }
         self.record(&mut change, who, Verb::UsersCreate, None, format!("user {name}"), json!({ "super": is_super })).await?;
         change.commit().await.or_internal()
@@ -43,7 +40,7 @@ impl Manager {
         let user = self.known_user(name).await?;
         for place in self.records.memberships(&user.name).await.or_internal()? {
             let members = self.records.members(&place.tenant).await.or_internal()?;
-            keeps_an_owner(&place.tenant, &members, |member| member.user != *name)?;
+            check_owner_stays(&place.tenant, &members, |member| member.user != *name)?;
         }
         let mut change = self.records.change().await.or_internal()?;
         change.remove_user(name).await.or_internal()?;
@@ -58,23 +55,19 @@ impl Manager {
     }
 
     pub(crate) async fn known_user(&self, name: &UserName) -> Result<User, UserError> {
-        self.records.user(name).await.or_internal()?.ok_or_else(|| {
-            UserError::new(Code::NotFound, format!("there is no user `{name}`")).next(format!("slipway users:create {name}"))
-        })
+        self.records.user(name).await.or_internal()?.ok_or_else(|| people::unknown_user(name))
     }
 
     /// Adds a key to a user. The same key again is nothing; a key of another user is refused.
     pub async fn add_key(&self, who: &Identity, user: &UserName, text: &str) -> Result<SshKey, UserError> {
         self.allow(who, Verb::KeysAdd, &Object::User(user.clone())).await?;
         self.known_user(user).await?;
-        let key = keys::parse(text)?;
+        let key = ssh_keys::parse(text)?;
         if let Some(stored) = self.records.key(&key.fingerprint).await.or_internal()? {
             if stored.user == *user {
                 return Ok(stored);
             }
-            return Err(UserError::new(Code::KeyTaken, format!("the key {} belongs to another user", key.fingerprint))
-                .why("A key names one user.")
-                .next("ssh-keygen -t ed25519   # makes another one"));
+            return Err(people::key_of_another_user(&key.fingerprint));
         }
         let stored =
             SshKey { fingerprint: key.fingerprint, user: user.clone(), public_key: key.text, comment: key.comment, added_at: Utc::now() };
@@ -98,13 +91,13 @@ impl Manager {
         self.allow(who, Verb::KeysRemove, &Object::User(user.clone())).await?;
         let mut change = self.records.change().await.or_internal()?;
         if !change.remove_key(user, fingerprint).await.or_internal()? {
-            return Err(UserError::new(Code::NotFound, format!("{user} has no key {fingerprint}")).next("slipway keys"));
+            return Err(people::unknown_key(user, fingerprint));
         }
         self.record(&mut change, who, Verb::KeysRemove, None, format!("user {user}"), json!({ "fingerprint": fingerprint })).await?;
         change.commit().await.or_internal()
     }
 
-    /// Whose key this is, now.
+    /// The user that a key belongs to now.
     pub async fn identify_key(&self, fingerprint: &str, origin: &str) -> Result<Option<Identity>, UserError> {
         let Some(key) = self.records.key(fingerprint).await.or_internal()? else { return Ok(None) };
         let user = self.known_user(&key.user).await?;
@@ -122,12 +115,12 @@ impl Manager {
         Ok(Identity { actor: Actor::User(user.name), origin: Origin(origin.into()), is_super: user.is_super, memberships })
     }
 
-    /// Sets a password. Whoever was signed in with the old one no longer is, except in the browser that asks for it (`here`).
+    /// Sets a password and ends the user's sessions, except that of the browser that asks for it (`here`).
     pub async fn set_password(&self, who: &Identity, user: &UserName, password: &str, here: Option<&str>) -> Result<(), UserError> {
         self.allow(who, Verb::UsersPassword, &Object::User(user.clone())).await?;
         self.known_user(user).await?;
         if password.chars().count() < 10 || password.len() > 1_000 {
-            return Err(UserError::new(Code::BadRequest, "the password is too short or too long").why("At least 10 letters are needed."));
+            return Err(people::bad_password());
         }
         let password = password.to_owned();
         let hash = tokio::task::spawn_blocking(move || Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string()))
@@ -141,10 +134,9 @@ impl Manager {
         change.commit().await.or_internal()
     }
 
-    /// Signs a user in with a password and gives a token for a browser or a client. An unknown user costs as much as a wrong
-    /// password and is answered alike.
+    /// Signs a user in with a password and issues a token for a browser or a client. An unknown user takes as long as a wrong
+    /// password, and gets the same answer.
     pub async fn sign_in(&self, user: &str, password: &str, kind: TokenKind, label: &str) -> Result<String, UserError> {
-        let refused = || UserError::new(Code::NotSignedIn, "the name or the password is wrong").next("try again");
         let user = match UserName::new(user) {
             Ok(name) => self.records.user(&name).await.or_internal()?,
             Err(_) => None,
@@ -160,7 +152,7 @@ impl Manager {
         .or_internal()?;
         match user {
             Some(user) if known && fits => self.issue(&user.name, kind, label).await,
-            _ => Err(refused()),
+            _ => Err(people::wrong_password()),
         }
     }
 }

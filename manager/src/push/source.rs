@@ -1,10 +1,10 @@
-//! `Source`: the files of one commit, for whoever keeps repositories to provide and whoever builds to read.
+//! The files of one commit: a trait that the git role implements and the builder reads from.
 
 use async_trait::async_trait;
 use model::TreeStats;
 use tokio::io::AsyncRead;
 
-/// What a name in a folder is.
+/// The kind of a folder's entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind {
     /// A regular file.
@@ -15,12 +15,12 @@ pub enum EntryKind {
     Other,
 }
 
-/// One name in a folder.
+/// One entry of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The last part of its path.
     pub name: String,
-    /// What it is.
+    /// File, folder or other.
     pub kind: EntryKind,
 }
 
@@ -36,7 +36,7 @@ pub trait Source: Send + Sync {
     fn list(&self, folder: &str) -> Option<Vec<Entry>>;
     /// A file of at most 1 MiB.
     fn read(&self, path: &str) -> Option<Vec<u8>>;
-    /// A look over all that lies in a folder. Takes as long as there are folders and files.
+    /// Statistics of everything in a folder. Takes time in proportion to its files.
     fn tree_stats(&self, folder: &str) -> Option<TreeStats>;
     /// A tar of the whole tree.
     async fn tar(&self) -> std::io::Result<TarStream>;

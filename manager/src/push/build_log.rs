@@ -1,4 +1,4 @@
-//! Build logs: one file per build, appended line by line, read and followed by anybody who may see the build.
+//! Build logs: one file per build, appended line by line, read and followed by users who may see the build.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -15,12 +15,13 @@ use tokio::time::Instant;
 
 use crate::output::Output;
 
-/// Largest log in bytes; what comes after is counted, not kept.
+/// Largest log in bytes; later lines are shown to the pusher but not stored.
 const MAX_LOG: u64 = 16 * 1024 * 1024;
 
+/// The logs that are being written, with the length of each.
 type Open = Arc<Mutex<HashMap<BuildId, watch::Receiver<u64>>>>;
 
-/// All logs.
+/// The directory of all build logs.
 pub(crate) struct BuildLogs {
     dir: PathBuf,
     open: Open,
@@ -31,7 +32,7 @@ pub(crate) struct BuildLog {
     id: BuildId,
     file: Mutex<(File, u64)>,
     length: watch::Sender<u64>,
-    listener: Mutex<Option<Arc<dyn Output>>>,
+    pusher: Mutex<Option<Arc<dyn Output>>>,
     last: Mutex<Instant>,
     open: Open,
 }
@@ -45,9 +46,9 @@ impl BuildLogs {
         self.dir.join(format!("{id}.log"))
     }
 
-    /// Opens the log of a build; a listener hears every line too.
-    pub(crate) fn open(&self, id: &BuildId, listener: Arc<dyn Output>) -> std::io::Result<BuildLog> {
-        // A log may show what an app holds: it is for whoever the manager lets read it, not for other users of the host.
+    /// Opens the log of a build; every line also goes to the pusher.
+    pub(crate) fn open(&self, id: &BuildId, pusher: Arc<dyn Output>) -> std::io::Result<BuildLog> {
+        // A log may hold an app's data: other users of the host must not read it.
         std::fs::create_dir_all(&self.dir)?;
         std::fs::set_permissions(&self.dir, std::fs::Permissions::from_mode(0o700))?;
         let file = File::options().create(true).append(true).mode(0o600).open(self.path(id))?;
@@ -58,13 +59,13 @@ impl BuildLogs {
             id: id.clone(),
             file: Mutex::new((file, written)),
             length,
-            listener: Mutex::new(Some(listener)),
+            pusher: Mutex::new(Some(pusher)),
             last: Mutex::new(Instant::now()),
             open: self.open.clone(),
         })
     }
 
-    /// Removes the log of a build that has ended; one that is not there is no error.
+    /// Removes the log of a build that has ended; a missing one is no error.
     pub(crate) fn remove(&self, id: &BuildId) -> std::io::Result<()> {
         match std::fs::remove_file(self.path(id)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
@@ -84,27 +85,27 @@ impl BuildLogs {
     }
 
     /// Reads a log from its start; while the build runs, waits for more.
-    pub(crate) async fn follow(&self, id: &BuildId) -> std::io::Result<Follow> {
+    pub(crate) async fn follow(&self, id: &BuildId) -> std::io::Result<LogReader> {
         let running = self.open.lock().expect("no holder panics").get(id).cloned();
         let file = match tokio::fs::File::open(self.path(id)).await {
             Ok(file) => Some(file),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        Ok(Follow { file, running, at: 0, ended: false })
+        Ok(LogReader { file, running, at: 0, ended: false })
     }
 }
 
 impl BuildLog {
-    /// How long nothing has been said.
+    /// How long ago the last line was written.
     pub(crate) fn silent(&self) -> std::time::Duration {
         self.last.lock().expect("no holder panics").elapsed()
     }
 
-    /// Says something to the listener only: a sign of life that the stored log does not need.
-    pub(crate) fn whisper(&self, line: &str) {
-        if let Some(listener) = &*self.listener.lock().expect("no holder panics") {
-            listener.line(line);
+    /// Shows a line to the pusher only: a sign of life that the stored log does not need.
+    pub(crate) fn pusher_only(&self, line: &str) {
+        if let Some(pusher) = &*self.pusher.lock().expect("no holder panics") {
+            pusher.line(line);
         }
         *self.last.lock().expect("no holder panics") = Instant::now();
     }
@@ -122,7 +123,7 @@ impl Output for BuildLog {
                 }
             }
         }
-        self.whisper(line);
+        self.pusher_only(line);
     }
 }
 
@@ -134,26 +135,26 @@ impl Drop for BuildLog {
     }
 }
 
-/// A reader of a log.
-pub struct Follow {
+/// Reads a log from its start, and follows it while it is written.
+pub struct LogReader {
     file: Option<tokio::fs::File>,
     running: Option<watch::Receiver<u64>>,
     at: u64,
     ended: bool,
 }
 
-impl Follow {
-    /// The next piece of the log; none at its end.
+impl LogReader {
+    /// The next chunk of the log; none at its end.
     pub async fn next(&mut self) -> std::io::Result<Option<Vec<u8>>> {
         let Some(file) = &mut self.file else { return Ok(None) };
         loop {
             file.seek(std::io::SeekFrom::Start(self.at)).await?;
-            let mut piece = vec![0; 64 * 1024];
-            let read = file.read(&mut piece).await?;
+            let mut chunk = vec![0; 64 * 1024];
+            let read = file.read(&mut chunk).await?;
             if read > 0 {
                 self.at += read as u64;
-                piece.truncate(read);
-                return Ok(Some(piece));
+                chunk.truncate(read);
+                return Ok(Some(chunk));
             }
             match &mut self.running {
                 Some(running) if !self.ended => self.ended = running.changed().await.is_err(),
@@ -164,11 +165,11 @@ impl Follow {
 }
 
 impl BuildLog {
-    /// Stores a line that the listener gets in another way.
+    /// Stores a line that the pusher gets in another way.
     pub(crate) fn store_only(&self, line: &str) {
-        let listener = self.listener.lock().expect("no holder panics").take();
+        let pusher = self.pusher.lock().expect("no holder panics").take();
         self.line(line);
-        *self.listener.lock().expect("no holder panics") = listener;
+        *self.pusher.lock().expect("no holder panics") = pusher;
     }
 }
 

@@ -1,17 +1,17 @@
-//! What a destroyed app leaves outside of records: its repository, images, caches and logs; removed here.
+//! The cleanup of destroyed apps: removes their repository, images, caches and logs.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use buildstep::Buildstep;
 use gitreceive::Repositories;
-use manager::Estate;
+use manager::AppCleanup;
 use model::{AppEnv, AppRef};
 use registry::{Registry, RepositoryName};
 use slugrunner::LogStore;
 
-/// The parts that keep something of an app.
-pub struct Parts {
+/// The roles that store something of an app.
+pub struct AppParts {
     pub repositories: Repositories,
     pub registry: Arc<Registry>,
     pub builder: Arc<Buildstep>,
@@ -19,8 +19,8 @@ pub struct Parts {
 }
 
 #[async_trait]
-impl Estate for Parts {
-    async fn clear(&self, app: &AppRef, envs: &[AppEnv]) {
+impl AppCleanup for AppParts {
+    async fn remove_all(&self, app: &AppRef, envs: &[AppEnv]) {
         let (repositories, logs, named, all) = (self.repositories.clone(), self.logs.clone(), app.clone(), envs.to_vec());
         // Directories are removed: that blocks.
         let files = tokio::task::spawn_blocking(move || {

@@ -1,0 +1,46 @@
+//! Pushes before their ref moves.
+
+use model::{AppEnv, AppRef, Code, TreeStats, UserError, push_output};
+use store::records::Lock;
+
+use super::{printable, target};
+
+/// The app was destroyed while the push ran.
+pub(crate) fn destroyed_meanwhile(app: &AppEnv) -> UserError {
+    UserError::new(Code::UnknownApp, format!("{app} was destroyed during this push"))
+        .why("Its source, its builds and its releases went with it. Nothing of this push is left.")
+        .next("slipway events   # who did it")
+}
+
+/// A newer push took the place of one that waited.
+pub(crate) fn superseded(app: &AppEnv) -> UserError {
+    UserError::new(Code::Superseded, format!("a newer push to {app} took the place of this one"))
+        .next(format!("slipway builds {}", target(app)))
+}
+
+/// The branch moved while the push waited for its turn.
+pub(crate) fn branch_moved(app: &AppEnv, branch: &str, remote: &str) -> UserError {
+    UserError::new(Code::Superseded, format!("`{branch}` of {app} moved while this push waited"))
+        .why("git would refuse this push after its build: it began at a commit where the branch does not stand any more.")
+        .next(format!("git push {remote} {branch}"))
+}
+
+/// Another push holds the lock of the app and environment.
+pub(crate) fn locked(app: &AppEnv, held: &Lock) -> UserError {
+    UserError::new(Code::Locked, format!("{app} is locked by {} for {}", held.owner, held.reason))
+        .why(format!("Since {}, by {}.", held.since.format("%H:%M:%S UTC"), held.holder))
+        .next(format!("wait until it has ended, or cancel it: slipway builds:cancel {}", held.holder))
+}
+
+/// A source of more than `most` bytes, with its largest files.
+pub(crate) fn source_too_large(app: &AppRef, stats: &TreeStats, most: u64) -> UserError {
+    let sizes = stats.largest.iter().map(|(path, size)| format!("{:>9}  {}", push_output::size(*size), printable(path)));
+    UserError::new(Code::PushTooLarge, format!("the source of {app} is too large"))
+        .why(format!(
+            "Its files are {} together; {} are allowed. The largest are:",
+            push_output::size(stats.bytes),
+            push_output::size(most)
+        ))
+        .evidence_lines(sizes)
+        .next("keep large data out of the repository, or name what the build does not need in .slugignore; commit and push again")
+}

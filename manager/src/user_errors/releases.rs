@@ -1,0 +1,23 @@
+//! Releases and going back to one.
+
+use model::{AppEnv, Code, Release, ReleaseNumber, UserError};
+
+use super::target;
+
+pub(crate) fn unknown_release(app: &AppEnv, number: ReleaseNumber) -> UserError {
+    UserError::new(Code::NoRelease, format!("{app} has no release {number}")).next(format!("slipway releases {}", target(app)))
+}
+
+pub(crate) fn nothing_to_roll_back_to(app: &AppEnv) -> UserError {
+    UserError::new(Code::NoRelease, format!("{app} has no earlier release that served")).next(format!("slipway releases {}", target(app)))
+}
+
+/// A release whose push never moved its ref.
+pub(crate) fn never_released(release: &Release) -> UserError {
+    UserError::new(Code::NoRelease, format!("{} of {} was never released", release.number, release.app))
+}
+
+pub(crate) fn image_missing(release: &Release) -> UserError {
+    UserError::new(Code::ImageMissing, format!("the image of {} is not in the registry any more", release.number))
+        .next(format!("check out {} and push it again", release.commit))
+}
