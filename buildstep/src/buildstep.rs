@@ -1,6 +1,6 @@
 //! `Buildstep`: the builder. Source tree → template → slug → image in the registry.
 //!
-//! Puts the parts together and tells the pusher what happens. Must never keep state that a restart would miss: layers, caches
+//! Runs the steps of a build and reports them to the pusher. Must never keep state that a restart would miss: layers, caches
 //! and images are found again by their names.
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,38 +15,36 @@ use model::{AppRef, Code, Digest, ImageRef, Manifest, TemplateName, UserError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::caches::Caches;
-use crate::catalog::Catalog;
-use crate::claims::Claims;
 use crate::config::Config;
-use crate::detect::{self, Verdict};
 use crate::engine::{Engine, EngineError};
-use crate::hostenv::HostEnv;
-use crate::ignore::Ignore;
-use crate::image::{self, Words};
-use crate::intake::Intake;
-use crate::key;
-use crate::layers::{LayerError, Layers, Ready};
-use crate::limits::Limits;
-use crate::pins::{self, Choice};
-use crate::processes;
-use crate::record::{self, Record};
+use crate::labels::{BUILD, KIND_LABEL, LIFE_LABEL, SCOPE_LABEL};
+use crate::progress::{Progress, ProgressEvent, ProgressLines};
 use crate::registry::Registry;
-use crate::run::{BUILD_LABEL, Run, SCOPE_LABEL};
-use crate::sandbox::Sandboxes;
-use crate::script::{self, Values};
-use crate::slug::{Content, Packed};
+use crate::sandbox::build_run::BuildRun;
+use crate::sandbox::caches::Caches;
+use crate::sandbox::container_names::ContainerNames;
+use crate::sandbox::limits::Limits;
+use crate::sandbox::netns_pool::NetnsPool;
+use crate::sandbox::spools::Spools;
+use crate::slug::build_record::{self, BuildRecord};
+use crate::slug::image::{self, ImageMetadata};
+use crate::slug::layer::{Content, PackedLayer};
+use crate::slug::processes;
+use crate::slug::slugignore::SlugIgnore;
+use crate::slug::source_filter::SourceFilter;
+use crate::slug::source_key;
 use crate::source::{EntryKind, Folder, SourceTree};
-use crate::spools::Spools;
-use crate::stack::TITLE;
-use crate::template::{Template, TemplateError};
-use crate::told::{News, Progress, Spoken};
+use crate::stack::host_env::HostEnv;
+use crate::stack::layers::{LayerError, Layers, TemplateStack};
+use crate::stack::recipe::TITLE;
+use crate::template::catalog::Catalog;
+use crate::template::definition::{Template, TemplateError};
+use crate::template::detect::{self, Detection};
+use crate::template::pins::{self, Choice};
+use crate::template::script::{self, Values};
 use crate::user_errors;
 
 mod leftovers;
-
-/// Which life of a builder made a container.
-const LIFE_LABEL: &str = "slipway.life";
 
 /// Why a builder could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -57,15 +55,15 @@ pub enum SetupError {
     /// The work folder can not be made.
     #[error("could not make the folder {path}")]
     Work {
-        /// Which.
+        /// The folder's path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
 }
 
-/// The builder.
+/// The builder of one platform. Its layers, caches and images are found again by name after a restart.
 #[derive(Debug)]
 pub struct Buildstep {
     config: Config,
@@ -75,10 +73,10 @@ pub struct Buildstep {
     layers: Arc<Layers>,
     host: HostEnv,
     caches: Caches,
-    sandboxes: Arc<Sandboxes>,
-    claims: Claims,
+    netns_pool: Arc<NetnsPool>,
+    container_names: ContainerNames,
     removals: TaskTracker,
-    looked: leftovers::Looked,
+    leftover_checks: leftovers::LeftoverChecks,
     /// What every container of this builder carries.
     labels: HashMap<String, String>,
 }
@@ -103,9 +101,15 @@ impl Buildstep {
         ));
         let labels = HashMap::from([(SCOPE_LABEL.to_owned(), config.network.clone()), (LIFE_LABEL.to_owned(), life())]);
         let caches = Caches::new(engine.clone(), &config.network);
-        let claims = Claims::default();
-        let sandboxes =
-            Arc::new(Sandboxes::new(engine.clone(), &config.network, &config.bridge, &config.subnet, labels.clone(), claims.clone()));
+        let container_names = ContainerNames::default();
+        let netns_pool = Arc::new(NetnsPool::new(
+            engine.clone(),
+            &config.network,
+            &config.bridge,
+            &config.subnet,
+            labels.clone(),
+            container_names.clone(),
+        ));
         Ok(Self {
             config,
             catalog,
@@ -114,15 +118,15 @@ impl Buildstep {
             layers,
             host,
             caches,
-            sandboxes,
-            claims,
+            netns_pool,
+            container_names,
             removals: TaskTracker::new(),
-            looked: leftovers::Looked::default(),
+            leftover_checks: leftovers::LeftoverChecks::default(),
             labels,
         })
     }
 
-    /// The templates.
+    /// The templates that it builds with.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
     }
@@ -147,7 +151,7 @@ impl Buildstep {
     pub async fn close(&self) {
         self.removals.close();
         self.removals.wait().await;
-        if let Err(error) = self.sandboxes.close().await {
+        if let Err(error) = self.netns_pool.close().await {
             tracing::warn!(error = %error, "the network of builds stays until the next start");
         }
     }
@@ -158,20 +162,20 @@ impl Buildstep {
     }
 
     /// Runs every step of a build.
-    async fn steps(&self, job: &Job, template: &Template, said: &Arc<dyn Output>, cancel: &CancellationToken) -> Result<Slug, UserError> {
+    async fn steps(&self, job: &Job, template: &Template, output: &Arc<dyn Output>, cancel: &CancellationToken) -> Result<Slug, UserError> {
         let app = job.app.app_ref();
         let build = job.build.as_str();
         let limits = self.config.limits.hinted(&job.manifest);
         let tree = rooted(&job.source, &job.manifest)?;
-        let ready = self.stack(template, &job.build, said, cancel).await?;
-        let tools = self.tools(template, &ready, &tree, said.as_ref())?;
+        let ready = self.stack(template, &job.build, output, cancel).await?;
+        let tools = self.tools(template, &ready, &tree, output.as_ref())?;
 
         let spools = Spools::new(&self.config.work, build);
-        let mut content = self.in_container(job, &limits, template, &ready, &tools, &spools, said.as_ref(), cancel).await?;
+        let mut content = self.in_container(job, &limits, template, &ready, &tools, &spools, output.as_ref(), cancel).await?;
 
         let found = processes::processes(
             content.text("Procfile").as_deref(),
-            content.text(record::PROCESSES).as_deref(),
+            content.text(build_record::PROCESSES).as_deref(),
             &template.spec.processes,
             &job.manifest,
         )
@@ -179,7 +183,7 @@ impl Buildstep {
         if found.is_empty() {
             return Err(user_errors::no_process(&app, template.spec.no_process.as_deref()));
         }
-        let record = Record {
+        let record = BuildRecord {
             format: 1,
             source_tree: tree_id(job)?,
             root: job.manifest.root.clone().unwrap_or_default(),
@@ -191,17 +195,17 @@ impl Buildstep {
             build_variables: job.manifest.build.env.keys().cloned().collect(),
             processes: found.clone(),
         };
-        content.remove(record::PROCESSES);
-        content.add(record::PATH, &record.to_bytes()).map_err(|error| user_errors::io(build, error))?;
-        said.step("Process types");
+        content.remove(build_record::PROCESSES);
+        content.add(build_record::PATH, &record.to_bytes()).map_err(|error| user_errors::io(build, error))?;
+        output.step("Process types");
         for (name, command) in &found {
-            said.detail(format!("{name}: {command}"));
+            output.detail(format!("{name}: {command}"));
         }
 
-        said.step("Making the slug");
+        output.step("Making the slug");
         let start = Instant::now();
         let packed = pack(content, &spools.layer, &app, build).await?;
-        said.detail(format!(
+        output.detail(format!(
             "{}, {} unpacked, made in {}",
             push_output::size(packed.size),
             push_output::size(packed.unpacked),
@@ -211,13 +215,13 @@ impl Buildstep {
             return Err(user_errors::cancelled(&app));
         }
         let start = Instant::now();
-        let words = Words {
+        let words = ImageMetadata {
             env: run_env(template),
             command: found.get(&model::ProcessName::web()).or_else(|| found.values().next()).cloned(),
             annotations: record.annotations(),
         };
         let image = self.store(&app, &ready, &packed, &words, &spools.layer).await.map_err(|error| user_errors::registry(build, error))?;
-        said.detail(format!("image {} stored in {}", image.digest.short(), took(start)));
+        output.detail(format!("image {} stored in {}", image.digest.short(), took(start)));
         Ok(Slug { image, processes: found, size: packed.size })
     }
 
@@ -228,7 +232,7 @@ impl Buildstep {
             return Ok((template, vec!["app.yaml asks for it".into()]));
         }
         match detect::detect(&self.catalog, tree) {
-            Verdict::Found(fit, others) => {
+            Detection::Found(fit, others) => {
                 let template =
                     self.catalog.get(&fit.template).ok_or_else(|| user_errors::unknown_template(&fit.template, &self.catalog))?;
                 let mut because = vec![fit.because];
@@ -237,22 +241,22 @@ impl Buildstep {
                 }));
                 Ok((template, because))
             }
-            Verdict::Nothing(hints) => Err(user_errors::no_template(app, &hints, manifest.root.as_deref())),
+            Detection::Nothing(hints) => Err(user_errors::no_template(app, &hints, manifest.root.as_deref())),
         }
     }
 
-    /// The stack, its making told to the pusher. A layer once begun is made to its end, whoever goes away: the next push needs it.
+    /// The stack of a template; making it is reported to the pusher. A layer once begun is made to its end, also when the pusher leaves: the next push needs it.
     async fn stack(
         &self,
         template: &Template,
         build: &model::BuildId,
-        said: &Arc<dyn Output>,
+        output: &Arc<dyn Output>,
         cancel: &CancellationToken,
-    ) -> Result<Ready, UserError> {
-        let (layers, template, said) = (self.layers.clone(), template.clone(), said.clone());
-        let spoken = Spoken::default();
+    ) -> Result<TemplateStack, UserError> {
+        let (layers, template, output) = (self.layers.clone(), template.clone(), output.clone());
+        let lines = ProgressLines::default();
         let making = tokio::spawn(async move {
-            let progress = |news: News<'_>| spoken.line(news).into_iter().for_each(|line| said.detail(line));
+            let progress = |news: ProgressEvent<'_>| lines.line(news).into_iter().for_each(|line| output.detail(line));
             layers.ready(&template, &progress).await
         });
         tokio::select! {
@@ -268,9 +272,9 @@ impl Buildstep {
     fn tools(
         &self,
         template: &Template,
-        ready: &Ready,
+        ready: &TemplateStack,
         tree: &dyn SourceTree,
-        said: &dyn Output,
+        output: &dyn Output,
     ) -> Result<BTreeMap<String, String>, UserError> {
         let mut tools = BTreeMap::new();
         let mut warnings = Vec::new();
@@ -290,12 +294,12 @@ impl Buildstep {
             }
             if let Some(version) = choice.version() {
                 let asked = if let Choice::Exact(_, pin) = &choice { format!(", as {} asks", pin.file) } else { String::new() };
-                said.detail(format!("{} {version} on {TITLE}{asked}", tool.title));
+                output.detail(format!("{} {version} on {TITLE}{asked}", tool.title));
                 tools.insert(tool.name.clone(), version.to_string());
             }
         }
         for warning in warnings {
-            said.warn(warning);
+            output.warn(warning);
         }
         Ok(tools)
     }
@@ -306,10 +310,10 @@ impl Buildstep {
         job: &Job,
         limits: &Limits,
         template: &Template,
-        ready: &Ready,
+        ready: &TemplateStack,
         tools: &BTreeMap<String, String>,
         spools: &Spools,
-        said: &dyn Output,
+        output: &dyn Output,
         cancel: &CancellationToken,
     ) -> Result<Content, UserError> {
         let app = job.app.app_ref();
@@ -332,18 +336,18 @@ impl Buildstep {
         let root = job.manifest.root.clone().unwrap_or_default();
         let ignored = rooted(&job.source, &job.manifest)?.text(".slugignore").unwrap_or_default();
         let labels = [
-            (BUILD_LABEL.0, BUILD_LABEL.1.to_owned()),
+            (KIND_LABEL, BUILD.to_owned()),
             ("slipway.build", job.build.to_string()),
             ("slipway.tenant", app.tenant.to_string()),
             ("slipway.app", app.app.to_string()),
         ];
-        let run = Run {
+        let run = BuildRun {
             engine: &self.engine,
             id: &job.build,
             app: &app,
             image: ready.build.full(),
-            sandbox: self.sandboxes.lend(&job.build, &ready.build.full()).await.map_err(engine_failed)?,
-            claims: &self.claims,
+            sandbox: self.netns_pool.lend(&job.build, &ready.build.full()).await.map_err(engine_failed)?,
+            container_names: &self.container_names,
             removals: &self.removals,
             labels: self.labels.clone().into_iter().chain(labels.map(|(name, value)| (name.to_owned(), value))).collect(),
             cache,
@@ -351,13 +355,18 @@ impl Buildstep {
             env: self.build_env(template, &job.manifest, &values.fingerprint),
             ca: self.host.ca.clone(),
             limits,
-            said,
+            log: output,
             cancel,
         };
-        run.run(Intake { root, to: "app".into(), ignore: Ignore::parse(&ignored), max_bytes: limits.source }, tar, &spools.content).await
+        run.run(
+            SourceFilter { root, to: "app".into(), ignore: SlugIgnore::parse(&ignored), max_bytes: limits.source },
+            tar,
+            &spools.content,
+        )
+        .await
     }
 
-    /// Environment of a build, later ones first to lose: the host's, the template's, the repository's, the platform's.
+    /// Environment of a build; later ones win: the host's, the template's, the repository's, the platform's.
     fn build_env(&self, template: &Template, manifest: &Manifest, fingerprint: &str) -> Vec<String> {
         let mut env: BTreeMap<String, String> = self.host.variables.clone();
         env.extend(run_env(template));
@@ -372,9 +381,9 @@ impl Buildstep {
     async fn store(
         &self,
         app: &AppRef,
-        ready: &Ready,
-        packed: &Packed,
-        words: &Words,
+        ready: &TemplateStack,
+        packed: &PackedLayer,
+        words: &ImageMetadata,
         layer: &Path,
     ) -> Result<ImageRef, crate::registry::RegistryError> {
         let repository = app.to_string();
@@ -397,7 +406,7 @@ impl Buildstep {
     }
 }
 
-/// A name for this life of a builder, so that what the last one left can be told from its own.
+/// A name for this process of a builder, so that what the last one left can be told from its own.
 fn life() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     format!("{}-{}", std::process::id(), now.as_nanos())
@@ -439,7 +448,7 @@ fn took(start: Instant) -> String {
     push_output::elapsed(start.elapsed().as_millis().try_into().unwrap_or(u64::MAX))
 }
 
-async fn pack(content: Content, layer: &Path, app: &AppRef, build: &str) -> Result<Packed, UserError> {
+async fn pack(content: Content, layer: &Path, app: &AppRef, build: &str) -> Result<PackedLayer, UserError> {
     let path = layer.to_path_buf();
     let packing = tokio::task::spawn_blocking(move || content.pack(std::fs::File::create(path)?));
     let packed = packing.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()));
@@ -455,15 +464,15 @@ impl Builder for Buildstep {
     async fn prepare(&self, job: &Job) -> Result<Prepared, UserError> {
         let tree = rooted(&job.source, &job.manifest)?;
         let (template, notes) = self.template(&job.app.app_ref(), &tree, &job.manifest)?;
-        let source_key = key::source_key(&tree_id(job)?, self.layers.recipe(), template, &job.manifest);
+        let source_key = source_key::source_key(&tree_id(job)?, self.layers.recipe(), template, &job.manifest);
         Ok(Prepared { template: template.name().clone(), notes, source_key: source_key.hex() })
     }
 
-    async fn build(&self, job: &Job, prepared: &Prepared, said: Arc<dyn Output>, cancel: CancellationToken) -> Result<Slug, UserError> {
+    async fn build(&self, job: &Job, prepared: &Prepared, output: Arc<dyn Output>, cancel: CancellationToken) -> Result<Slug, UserError> {
         let start = Instant::now();
         let template =
             self.catalog.get(&prepared.template).ok_or_else(|| user_errors::unknown_template(&prepared.template, &self.catalog))?;
-        let built = self.steps(job, template, &said, &cancel).await;
+        let built = self.steps(job, template, &output, &cancel).await;
         let duration_ms = start.elapsed().as_millis() as u64;
         match &built {
             Ok(slug) => {

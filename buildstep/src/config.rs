@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::limits::Limits;
-use crate::stack::Recipe;
+use crate::sandbox::limits::Limits;
+use crate::stack::recipe::Recipe;
 
 /// How a builder is set up.
 #[derive(Debug, Clone)]
@@ -15,13 +15,13 @@ pub struct Config {
     pub work: PathBuf,
     /// What the stack is made from.
     pub recipe: Recipe,
-    /// Folders with further templates.
+    /// Folders of the operator's own templates, each with a folder per template.
     pub templates: Vec<PathBuf>,
-    /// The network of builds.
+    /// The Docker network of builds; also the scope that labels what this builder makes.
     pub network: String,
-    /// Its bridge, for firewall rules; at most 15 bytes.
+    /// The name of its bridge on the host, for firewall rules; at most 15 bytes.
     pub bridge: String,
-    /// Its subnet.
+    /// Its subnet, in CIDR form.
     pub subnet: String,
     /// What one build may use.
     pub limits: Limits,

@@ -1,6 +1,6 @@
 //! `Engine`: Docker, as far as builds need it. The only file of this crate that knows bollard.
 //!
-//! Owns the translation of our few wishes into the engine's API. Must never decide anything, and never use the engine's own
+//! Owns the translation of the builder's calls into the engine's API. Must never decide anything, and never use the engine's own
 //! image builder: tenants' code runs in plain containers with explicit limits.
 
 use std::collections::HashMap;
@@ -18,15 +18,18 @@ use bollard::models::{
 use bollard::query_parameters as query;
 use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
 
-mod tally;
-mod words;
+mod transfer_progress;
+mod types;
 
-pub use tally::Moved;
-pub use words::{Bytestream, ContainerOutput, ContainerSpec, Ended, ImageFacts, Input, LayerConfig, Listed, ListedImage, Places, Walls};
+pub use transfer_progress::OnTransfer;
+pub use types::{
+    Bytestream, ContainerDirs, ContainerExit, ContainerOutput, ContainerSpec, ImageInfo, Input, LayerConfig, ListedContainer, ListedImage,
+    ResourceLimits,
+};
 
-use tally::Tally;
+use transfer_progress::TransferProgress;
 
-use crate::patience::{ACT, ASK, MOVE, STALL, moving};
+use crate::timeouts::{CHANGE, QUERY, STALL, TRANSFER, stall_guard};
 
 /// A failure of the engine, with what was being done.
 #[derive(Debug, thiserror::Error)]
@@ -101,11 +104,11 @@ async fn progress<T>(
     Ok(())
 }
 
-/// The way to Docker. It may be away when this is made, and at any time after.
+/// The client of Docker. The engine may be away when this is made, and at any time after.
 #[derive(Debug, Clone)]
 pub struct Engine {
     socket: String,
-    /// Made with the first answer: only the engine knows the version that both speak.
+    /// Made with the first answer, which negotiates the version of the API.
     client: Arc<OnceLock<Docker>>,
 }
 
@@ -120,16 +123,16 @@ impl Engine {
             return Ok(docker);
         }
         // Each call has a limit of its own; the client's is that of the longest.
-        let made = Docker::connect_with_unix(&self.socket, MOVE.as_secs(), bollard::API_DEFAULT_VERSION);
+        let made = Docker::connect_with_unix(&self.socket, TRANSFER.as_secs(), bollard::API_DEFAULT_VERSION);
         let docker = made.map_err(|source| EngineError { doing: "connect to Docker", source: Box::new(source) })?;
-        let docker = docker.negotiate_version().within(ASK, "connect to Docker").await?;
+        let docker = docker.negotiate_version().within(QUERY, "connect to Docker").await?;
         Ok(self.client.get_or_init(|| docker))
     }
 
     /// What an image says about itself; none when it is not here.
-    pub async fn image(&self, name: &str) -> Result<Option<ImageFacts>, EngineError> {
-        match self.docker().await?.inspect_image(name).within(ASK, "inspect an image").await {
-            Ok(image) => Ok(Some(ImageFacts {
+    pub async fn image(&self, name: &str) -> Result<Option<ImageInfo>, EngineError> {
+        match self.docker().await?.inspect_image(name).within(QUERY, "inspect an image").await {
+            Ok(image) => Ok(Some(ImageInfo {
                 labels: image.config.and_then(|config| config.labels).unwrap_or_default().into_iter().collect(),
                 size: image.size.unwrap_or_default().max(0) as u64,
             })),
@@ -139,13 +142,13 @@ impl Engine {
     }
 
     /// Pulls an image, `name` with its tag or digest, reporting how much is here.
-    pub async fn pull(&self, name: &str, login: Option<(String, String)>, told: Moved<'_>) -> Result<(), EngineError> {
+    pub async fn pull(&self, name: &str, login: Option<(String, String)>, told: OnTransfer<'_>) -> Result<(), EngineError> {
         let options = query::CreateImageOptions { from_image: Some(name.into()), ..Default::default() };
-        let mut tally = Tally::default();
+        let mut transfer = TransferProgress::default();
         progress(self.docker().await?.create_image(Some(options), None, login.map(credentials)), "pull an image", |report| {
             let sizes = report.progress_detail.and_then(|detail| Some((detail.current?, detail.total.unwrap_or_default())));
             let (id, status) = (report.id.unwrap_or_default(), report.status.unwrap_or_default());
-            tally.pulled(&id, &status, sizes).into_iter().for_each(told);
+            transfer.pulled(&id, &status, sizes).into_iter().for_each(told);
         })
         .await
     }
@@ -164,17 +167,23 @@ impl Engine {
             .await?
             .create_image(Some(options), Some(body), None)
             .try_for_each(|_| async { Ok(()) })
-            .within(MOVE, "import the base image")
+            .within(TRANSFER, "import the base image")
             .await
     }
 
     /// Pushes a tagged image, reporting how much is there.
-    pub async fn push(&self, repository: &str, tag: &str, login: Option<(String, String)>, told: Moved<'_>) -> Result<(), EngineError> {
+    pub async fn push(
+        &self,
+        repository: &str,
+        tag: &str,
+        login: Option<(String, String)>,
+        told: OnTransfer<'_>,
+    ) -> Result<(), EngineError> {
         let options = query::PushImageOptions { tag: Some(tag.into()), platform: None };
-        let mut tally = Tally::default();
+        let mut transfer = TransferProgress::default();
         progress(self.docker().await?.push_image(repository, Some(options), login.map(credentials)), "push a stack layer", |report| {
             let sizes = report.progress_detail.and_then(|detail| Some((detail.current?, detail.total.unwrap_or_default())));
-            tally.pushed(&report.status.unwrap_or_default(), sizes).into_iter().for_each(told);
+            transfer.pushed(&report.status.unwrap_or_default(), sizes).into_iter().for_each(told);
         })
         .await
     }
@@ -182,36 +191,36 @@ impl Engine {
     /// Gives an image another name.
     pub async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineError> {
         let options = query::TagImageOptions { repo: Some(repository.into()), tag: Some(tag.into()) };
-        self.docker().await?.tag_image(image, Some(options)).within(ASK, "tag an image").await
+        self.docker().await?.tag_image(image, Some(options)).within(QUERY, "tag an image").await
     }
 
     /// Removes a name of an image.
     pub async fn untag(&self, name: &str) -> Result<(), EngineError> {
-        match self.docker().await?.remove_image(name, None::<query::RemoveImageOptions>, None).within(ACT, "remove an image").await {
+        match self.docker().await?.remove_image(name, None::<query::RemoveImageOptions>, None).within(CHANGE, "remove an image").await {
             Err(error) if error.status() != Some(404) => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// Images that carry labels.
+    /// Images that carry all of these labels, `key=value`.
     pub async fn images(&self, labels: &[String]) -> Result<Vec<ListedImage>, EngineError> {
         let filters = HashMap::from([("label".to_owned(), labels.to_vec())]);
         let options = query::ListImagesOptions { filters: Some(filters), ..Default::default() };
-        let list = self.docker().await?.list_images(Some(options)).within(ASK, "list images").await?;
+        let list = self.docker().await?.list_images(Some(options)).within(QUERY, "list images").await?;
         let named = |tags: Vec<String>| tags.into_iter().filter(|tag| !tag.contains("<none>")).collect();
         Ok(list.into_iter().map(|image| ListedImage { id: image.id, names: named(image.repo_tags), created: image.created }).collect())
     }
 
     /// Removes an image, or a name of it, unless a container or another image uses it; says whether it went.
     pub async fn remove_unused(&self, name: &str) -> Result<bool, EngineError> {
-        match self.docker().await?.remove_image(name, None::<query::RemoveImageOptions>, None).within(ACT, "remove an image").await {
+        match self.docker().await?.remove_image(name, None::<query::RemoveImageOptions>, None).within(CHANGE, "remove an image").await {
             Ok(_) => Ok(true),
             Err(error) if matches!(error.status(), Some(404 | 409)) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// Creates a container.
+    /// Creates a container and returns its id.
     pub async fn create(&self, spec: ContainerSpec) -> Result<String, EngineError> {
         let mounts = spec.volumes.iter().map(|(target, volume)| Mount {
             target: Some(target.clone()),
@@ -229,15 +238,15 @@ impl Engine {
             init: Some(true),
             ..Default::default()
         };
-        if let Some(walls) = spec.walls {
+        if let Some(resources) = spec.resources {
             let fixed = |name: &str, value: i64| ResourcesUlimits { name: Some(name.into()), soft: Some(value), hard: Some(value) };
-            host.memory = Some(walls.memory as i64);
-            host.memory_swap = Some(walls.memory as i64);
-            host.nano_cpus = Some(i64::from(walls.cpu_millis) * 1_000_000);
-            host.pids_limit = Some(i64::from(walls.pids));
+            host.memory = Some(resources.memory as i64);
+            host.memory_swap = Some(resources.memory as i64);
+            host.nano_cpus = Some(i64::from(resources.cpu_millis) * 1_000_000);
+            host.pids_limit = Some(i64::from(resources.pids));
             host.cap_drop = Some(vec!["ALL".into()]);
             host.security_opt = Some(vec!["no-new-privileges".into()]);
-            host.ulimits = Some(vec![fixed("core", 0), fixed("fsize", walls.file_size as i64)]);
+            host.ulimits = Some(vec![fixed("core", 0), fixed("fsize", resources.file_size as i64)]);
         }
         let body = ContainerCreateBody {
             image: Some(spec.image),
@@ -257,17 +266,17 @@ impl Engine {
             ..Default::default()
         };
         let options = query::CreateContainerOptions { name: Some(spec.name), ..Default::default() };
-        Ok(self.docker().await?.create_container(Some(options), body).within(ACT, "create a container").await?.id)
+        Ok(self.docker().await?.create_container(Some(options), body).within(CHANGE, "create a container").await?.id)
     }
 
     /// Unpacks a tar in a container that need not run.
     pub async fn upload(&self, container: &str, folder: &str, tar: Bytestream) -> Result<(), EngineError> {
         let options = query::UploadToContainerOptions { path: folder.into(), ..Default::default() };
         let doing = "copy files into a layer";
-        let (tar, stalled) = moving(tar);
+        let (tar, stalled) = stall_guard(tar);
         let uploading = self.docker().await?.upload_to_container(container, Some(options), bollard::body_try_stream(tar));
         tokio::select! {
-            uploaded = uploading.within(MOVE, doing) => uploaded,
+            uploaded = uploading.within(TRANSFER, doing) => uploaded,
             () = stalled => Err(EngineError { doing, source: Box::new(Error::RequestTimeoutError) }),
         }
     }
@@ -276,7 +285,7 @@ impl Engine {
     pub async fn attach(&self, container: &str) -> Result<(Input, ContainerOutput), EngineError> {
         use bollard::container::LogOutput;
         let options = query::AttachContainerOptions { stream: true, stdin: true, stdout: true, stderr: true, ..Default::default() };
-        let attached = self.docker().await?.attach_container(container, Some(options)).within(ACT, "read the output of a build").await?;
+        let attached = self.docker().await?.attach_container(container, Some(options)).within(CHANGE, "read the output of a build").await?;
         let output = attached
             .output
             .map_ok(|frame| (matches!(frame, LogOutput::StdErr { .. }), frame.into_bytes()))
@@ -286,12 +295,12 @@ impl Engine {
 
     /// Starts a container.
     pub async fn start(&self, container: &str) -> Result<(), EngineError> {
-        self.docker().await?.start_container(container, None).within(ACT, "start a container").await
+        self.docker().await?.start_container(container, None).within(CHANGE, "start a container").await
     }
 
-    /// Whether a container runs.
+    /// Whether a container runs; one that is not there does not.
     pub async fn runs(&self, container: &str) -> Result<bool, EngineError> {
-        match self.docker().await?.inspect_container(container, None).within(ASK, "inspect a container").await {
+        match self.docker().await?.inspect_container(container, None).within(QUERY, "inspect a container").await {
             Ok(facts) => Ok(facts.state.and_then(|state| state.running).unwrap_or(false)),
             Err(error) if error.status() == Some(404) => Ok(false),
             Err(error) => Err(error),
@@ -299,10 +308,10 @@ impl Engine {
     }
 
     /// Waits until a container has ended. The engine is asked now and then as well: some lose the end that is waited for.
-    pub async fn ended(&self, container: &str) -> Result<Ended, EngineError> {
+    pub async fn ended(&self, container: &str) -> Result<ContainerExit, EngineError> {
         let mut waiting = std::pin::pin!(self.docker().await?.wait_container(container, None));
         loop {
-            match tokio::time::timeout(ASK, waiting.next()).await {
+            match tokio::time::timeout(QUERY, waiting.next()).await {
                 Ok(Some(Err(source))) if !matches!(source, Error::DockerContainerWaitError { .. }) => {
                     return Err(EngineError { doing: "wait for a container", source: Box::new(source) });
                 }
@@ -312,13 +321,13 @@ impl Engine {
             }
         }
         let state =
-            self.docker().await?.inspect_container(container, None).within(ASK, "inspect a container").await?.state.unwrap_or_default();
-        Ok(Ended { code: state.exit_code.unwrap_or(-1), out_of_memory: state.oom_killed.unwrap_or(false) })
+            self.docker().await?.inspect_container(container, None).within(QUERY, "inspect a container").await?.state.unwrap_or_default();
+        Ok(ContainerExit { code: state.exit_code.unwrap_or(-1), out_of_memory: state.oom_killed.unwrap_or(false) })
     }
 
     /// Kills every process of a container; one that has ended is as good.
     pub async fn kill(&self, container: &str) -> Result<(), EngineError> {
-        match self.docker().await?.kill_container(container, None).within(ACT, "kill a container").await {
+        match self.docker().await?.kill_container(container, None).within(CHANGE, "kill a container").await {
             Err(error) if !matches!(error.status(), Some(404 | 409)) => Err(error),
             _ => Ok(()),
         }
@@ -327,7 +336,7 @@ impl Engine {
     /// Removes a container with everything that it wrote.
     pub async fn remove(&self, container: &str) -> Result<(), EngineError> {
         let options = query::RemoveContainerOptions { force: true, v: true, ..Default::default() };
-        match self.docker().await?.remove_container(container, Some(options)).within(ACT, "remove a container").await {
+        match self.docker().await?.remove_container(container, Some(options)).within(CHANGE, "remove a container").await {
             Err(error) if !matches!(error.status(), Some(404 | 409)) => Err(error),
             _ => Ok(()),
         }
@@ -350,17 +359,17 @@ impl Engine {
             cmd: Some(vec!["/bin/bash".into()]),
             ..Default::default()
         };
-        self.docker().await?.commit_container(options, config).within(MOVE, "store a stack layer").await.map(|_| ())
+        self.docker().await?.commit_container(options, config).within(TRANSFER, "store a stack layer").await.map(|_| ())
     }
 
-    /// Containers that carry labels.
-    pub async fn labelled(&self, labels: &[String]) -> Result<Vec<Listed>, EngineError> {
+    /// Containers, ended ones too, that carry all of these labels, `key=value`.
+    pub async fn labelled(&self, labels: &[String]) -> Result<Vec<ListedContainer>, EngineError> {
         let filters = HashMap::from([("label".to_owned(), labels.to_vec())]);
         let options = query::ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
-        let list = self.docker().await?.list_containers(Some(options)).within(ASK, "list containers").await?;
+        let list = self.docker().await?.list_containers(Some(options)).within(QUERY, "list containers").await?;
         Ok(list
             .into_iter()
-            .map(|container| Listed {
+            .map(|container| ListedContainer {
                 id: container.id.unwrap_or_default(),
                 name: container.names.unwrap_or_default().first().map(|name| name.trim_start_matches('/').to_owned()).unwrap_or_default(),
                 labels: container.labels.unwrap_or_default().into_iter().collect(),
@@ -373,28 +382,28 @@ impl Engine {
     pub async fn processes(&self, container: &str) -> Result<u64, EngineError> {
         let options = query::StatsOptions { stream: false, one_shot: true };
         let mut stats = std::pin::pin!(self.docker().await?.stats(container, Some(options)));
-        let sample = stats.next().map(Option::transpose).within(ASK, "measure a build").await?;
+        let sample = stats.next().map(Option::transpose).within(QUERY, "measure a build").await?;
         Ok(sample.and_then(|sample| sample.pids_stats).and_then(|pids| pids.current).unwrap_or_default())
     }
 
     /// Bytes that a container wrote to its own layer, as the engine counts them.
     pub async fn written(&self, container: &str) -> Result<u64, EngineError> {
         let options = query::InspectContainerOptions { size: true };
-        let facts = self.docker().await?.inspect_container(container, Some(options)).within(ASK, "measure a build").await?;
+        let facts = self.docker().await?.inspect_container(container, Some(options)).within(QUERY, "measure a build").await?;
         Ok(facts.size_rw.unwrap_or_default().max(0) as u64)
     }
 
     /// Where a container's files lie.
-    pub async fn places(&self, container: &str) -> Result<Places, EngineError> {
-        let facts = self.docker().await?.inspect_container(container, None).within(ASK, "inspect a container").await?;
+    pub async fn places(&self, container: &str) -> Result<ContainerDirs, EngineError> {
+        let facts = self.docker().await?.inspect_container(container, None).within(QUERY, "inspect a container").await?;
         let layer = facts.graph_driver.and_then(|driver| driver.data.get("UpperDir").cloned()).map(PathBuf::from);
         let volumes = facts.mounts.unwrap_or_default().into_iter().filter_map(|mount| mount.source).map(PathBuf::from).collect();
-        Ok(Places { layer, volumes })
+        Ok(ContainerDirs { layer, volumes })
     }
 
     /// Makes a network unless it is there: own bridge, no traffic between its containers.
     pub async fn network(&self, name: &str, bridge: &str, subnet: &str) -> Result<(), EngineError> {
-        match self.docker().await?.inspect_network(name, None).within(ASK, "look for the network of builds").await {
+        match self.docker().await?.inspect_network(name, None).within(QUERY, "look for the network of builds").await {
             Ok(_) => return Ok(()),
             Err(error) if error.status() == Some(404) => {}
             Err(error) => return Err(error),
@@ -408,7 +417,7 @@ impl Engine {
             labels: Some(HashMap::from([("slipway.kind".to_owned(), "build".to_owned())])),
             ..Default::default()
         };
-        match self.docker().await?.create_network(request).within(ACT, "make the network of builds").await {
+        match self.docker().await?.create_network(request).within(CHANGE, "make the network of builds").await {
             Err(error) if error.status() != Some(409) => Err(error),
             _ => Ok(()),
         }
@@ -417,19 +426,19 @@ impl Engine {
     /// Makes a volume unless it is there.
     pub async fn volume(&self, name: &str, labels: HashMap<String, String>) -> Result<(), EngineError> {
         let request = VolumeCreateRequest { name: Some(name.into()), labels: Some(labels), ..Default::default() };
-        self.docker().await?.create_volume(request).within(ACT, "make the cache of an app").await.map(|_| ())
+        self.docker().await?.create_volume(request).within(CHANGE, "make the cache of an app").await.map(|_| ())
     }
 
     /// Volumes that carry a label.
     pub async fn volumes(&self, labels: &[String]) -> Result<Vec<String>, EngineError> {
         let options = query::ListVolumesOptions { filters: Some(HashMap::from([("label".to_owned(), labels.to_vec())])) };
-        let list = self.docker().await?.list_volumes(Some(options)).within(ASK, "list caches").await?;
+        let list = self.docker().await?.list_volumes(Some(options)).within(QUERY, "list caches").await?;
         Ok(list.volumes.unwrap_or_default().into_iter().map(|volume| volume.name).collect())
     }
 
     /// Where a volume lies on this machine, if it is there.
     pub async fn volume_place(&self, name: &str) -> Result<Option<PathBuf>, EngineError> {
-        match self.docker().await?.inspect_volume(name).within(ASK, "look at a cache").await {
+        match self.docker().await?.inspect_volume(name).within(QUERY, "look at a cache").await {
             Ok(volume) => Ok(Some(volume.mountpoint.into())),
             Err(error) if error.status() == Some(404) => Ok(None),
             Err(error) => Err(error),
@@ -438,7 +447,7 @@ impl Engine {
 
     /// Removes a volume; one that is in use stays and says so.
     pub async fn remove_volume(&self, name: &str) -> Result<(), EngineError> {
-        match self.docker().await?.remove_volume(name, None::<query::RemoveVolumeOptions>).within(ACT, "remove a cache").await {
+        match self.docker().await?.remove_volume(name, None::<query::RemoveVolumeOptions>).within(CHANGE, "remove a cache").await {
             Err(error) if error.status() != Some(404) => Err(error),
             _ => Ok(()),
         }

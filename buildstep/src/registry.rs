@@ -15,19 +15,19 @@ pub enum RegistryError {
     /// It could not be reached, or broke off.
     #[error("could not reach the registry")]
     Unreachable(#[from] reqwest::Error),
-    /// It refused.
+    /// It answered with an error status.
     #[error("the registry answered {status} to {doing}: {body}")]
     Refused {
         /// What was asked, as a fragment.
         doing: &'static str,
-        /// The status.
+        /// The HTTP status.
         status: StatusCode,
         /// The beginning of its answer.
         body: String,
     },
-    /// It answered what can not be understood.
+    /// Its answer is not what the protocol says.
     #[error("the registry's answer to {0} can not be understood")]
-    Nonsense(&'static str),
+    Unexpected(&'static str),
     /// A file could not be read.
     #[error("could not read the layer to upload")]
     Io(#[from] std::io::Error),
@@ -36,7 +36,7 @@ pub enum RegistryError {
 /// How the builder shows who it is.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Login {
-    /// Name.
+    /// User name.
     pub username: String,
     /// Password or token.
     pub password: String,
@@ -62,11 +62,11 @@ pub const MANIFEST_OCI: &str = "application/vnd.oci.image.manifest.v1+json";
 const MANIFEST_DOCKER: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
 impl Registry {
-    /// The registry at `authority`, spoken to without TLS: it is on loopback, or behind the host's own mirror.
+    /// The registry at `authority`, lines to without TLS: it is on loopback, or behind the host's own mirror.
     pub fn new(authority: impl Into<String>, login: Option<Login>) -> Self {
         // The first provider stays; there is only this one.
         drop(rustls::crypto::ring::default_provider().install_default());
-        // The registry is spoken to in plain HTTP: the machine's certificates need not be read.
+        // The registry is lines to in plain HTTP: the machine's certificates need not be read.
         let http = reqwest::Client::builder().tls_certs_only([]).build().expect("a provider of TLS is installed");
         Self { http, authority: authority.into(), login }
     }
@@ -111,7 +111,7 @@ impl Registry {
         }
         let bytes = answer.bytes().await?;
         if Digest::of(&bytes) != digest {
-            return Err(RegistryError::Nonsense("fetching a blob"));
+            return Err(RegistryError::Unexpected("fetching a blob"));
         }
         Ok(bytes.to_vec())
     }
@@ -163,7 +163,7 @@ impl Registry {
         if answer.status() != StatusCode::ACCEPTED {
             return Err(refused("opening an upload", answer).await);
         }
-        let location = self.location(&answer).ok_or(RegistryError::Nonsense("opening an upload"))?;
+        let location = self.location(&answer).ok_or(RegistryError::Unexpected("opening an upload"))?;
         let answer = self
             .request(Method::PUT, location)
             .query(&[("digest", digest.to_string())])
@@ -194,7 +194,7 @@ impl Registry {
             StatusCode::NOT_FOUND => Ok(None),
             status if status.is_success() => {
                 let bytes = answer.bytes().await?;
-                serde_json::from_slice(&bytes).map(Some).map_err(|_| RegistryError::Nonsense("asking for a manifest"))
+                serde_json::from_slice(&bytes).map(Some).map_err(|_| RegistryError::Unexpected("asking for a manifest"))
             }
             _ => Err(refused("asking for a manifest", answer).await),
         }
@@ -224,9 +224,9 @@ pub struct Manifest {
 /// A blob that a manifest names.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Descriptor {
-    /// Its digest.
+    /// The blob's digest.
     pub digest: Digest,
-    /// Its bytes.
+    /// The blob's size in bytes.
     pub size: u64,
 }
 

@@ -6,23 +6,23 @@ use model::procfile::ProcfileError;
 use model::push_output;
 use model::{AppRef, Code, TemplateName, UserError};
 
-use crate::catalog::Catalog;
-use crate::detect::Hints;
 use crate::engine::EngineError;
-use crate::layers::LayerError;
-use crate::limits::Limits;
-use crate::pins::Pin;
 use crate::registry::RegistryError;
-use crate::slug::SlugError;
-use crate::stack::TITLE;
-use crate::template::ToolSpec;
-use crate::version::Version;
+use crate::sandbox::limits::{LimitHit, Limits};
+use crate::slug::layer::SlugError;
+use crate::stack::layers::LayerError;
+use crate::stack::recipe::TITLE;
+use crate::template::catalog::Catalog;
+use crate::template::definition::ToolSpec;
+use crate::template::detect::Hints;
+use crate::template::pins::Pin;
+use crate::template::version::Version;
 
 fn failed(app: &AppRef) -> String {
     format!("the build of {app} failed")
 }
 
-/// No template fits.
+/// No template fits: what was looked for, what is there, what may have been meant.
 pub fn no_template(app: &AppRef, hints: &Hints, root: Option<&str>) -> UserError {
     let place = root.map_or("the top of the repository".to_owned(), |root| format!("`{root}/`"));
     let mut user_error = UserError::new(Code::NoTemplate, format!("no template fits the source of {app}"))
@@ -35,10 +35,10 @@ pub fn no_template(app: &AppRef, hints: &Hints, root: Option<&str>) -> UserError
     } else {
         format!("{place} has: {}", hints.listing.join("  "))
     });
-    for (name, meant) in &hints.near {
+    for (name, meant) in &hints.misspelt {
         user_error = user_error.evidence(format!("`{name}` is there; was `{meant}` meant?"));
     }
-    if let Some((name, meant)) = hints.near.first() {
+    if let Some((name, meant)) = hints.misspelt.first() {
         user_error = user_error.next(format!("git mv {} {meant}, if that is what it holds; then commit and push again", quoted(name)));
     }
     for (folder, template) in &hints.folders {
@@ -82,38 +82,25 @@ pub fn tool_missing(tool: &ToolSpec) -> UserError {
         .next("tell the operator of this platform; `slipway boot` makes the layers")
 }
 
-/// What ended a build before its script did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hit {
-    /// Memory.
-    Memory,
-    /// Wall time.
-    Time,
-    /// Processes and threads.
-    Processes,
-    /// Bytes or files on disk.
-    Disk,
-}
-
-/// A limit was hit.
-pub fn limit(app: &AppRef, hit: Hit, limits: &Limits, last: Vec<String>) -> UserError {
+/// A limit ended the build.
+pub fn limit(app: &AppRef, hit: LimitHit, limits: &Limits, last: Vec<String>) -> UserError {
     let (code, why, next) = match hit {
-        Hit::Memory => (
+        LimitHit::Memory => (
             Code::BuildMemory,
             format!("It used more than its {} MiB of memory.", limits.memory >> 20),
             "build with fewer workers at a time (such as `NODE_OPTIONS=--max-old-space-size=1024`, `GOFLAGS=-p=1`), or raise what sets the limit: `build: {memory: …}` in app.yaml, else the operator's `builds.memory_mb`",
         ),
-        Hit::Time => (
+        LimitHit::Time => (
             Code::BuildTime,
             format!("It did not end within {}.", minutes(limits.time)),
             "see in the output above what it waited for; a build must end by itself and must not start the app",
         ),
-        Hit::Processes => (
+        LimitHit::Processes => (
             Code::BuildProcesses,
             format!("It had more than {} processes and threads at a time.", limits.pids),
             "build with fewer workers at a time, such as `make -j2`",
         ),
-        Hit::Disk => (
+        LimitHit::Disk => (
             Code::BuildDisk,
             format!("It wrote more than {} MiB or {} files, its cache included.", limits.disk >> 20, limits.files),
             "write less in the build; its cache was trimmed, so that a push of a mended build starts afresh",
@@ -142,7 +129,7 @@ pub fn script_failed(app: &AppRef, code: i64, last: Vec<String>) -> UserError {
         .next("mend what the last lines name, commit and push again")
 }
 
-/// Somebody cancelled.
+/// The build was cancelled by a user or by a newer push.
 pub fn cancelled(app: &AppRef) -> UserError {
     UserError::new(Code::Cancelled, format!("the build of {app} was cancelled")).next("push again to build again")
 }
@@ -196,7 +183,7 @@ pub fn slug(app: &AppRef, build: &str, error: SlugError) -> UserError {
     }
 }
 
-/// The engine failed.
+/// The engine failed: down, full, or a fault of the platform.
 pub fn engine(build: &str, error: &EngineError) -> UserError {
     if error.is_full() {
         return disk_full();
@@ -212,7 +199,7 @@ pub fn engine(build: &str, error: &EngineError) -> UserError {
     UserError::internal(build)
 }
 
-/// The registry failed.
+/// The registry failed: down, full, or a fault of the platform.
 pub fn registry(build: &str, error: RegistryError) -> UserError {
     log(build, &error);
     match error {
@@ -261,30 +248,19 @@ fn disk_full() -> UserError {
 }
 
 fn log(build: &str, error: &(dyn std::error::Error + 'static)) {
-    let mut chain = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        chain.push_str(": ");
-        chain.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    tracing::error!(build, error = chain, "build failed for a cause of the platform");
+    tracing::error!(build, error = model::error_chain(error), "build failed for a cause of the platform");
 }
 
 /// A file name as a shell takes it.
 fn quoted(name: &str) -> String {
-    if name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
-        name.to_owned()
-    } else {
-        format!("'{}'", name.replace('\'', "'\\''"))
-    }
+    shlex::try_quote(name).unwrap_or(name.into()).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::{Verdict, detect};
     use crate::source::memory::Memory;
+    use crate::template::detect::{Detection, detect};
 
     fn app() -> AppRef {
         "acme/shop/dev".parse::<model::AppEnv>().expect("an app").app_ref()
@@ -294,7 +270,7 @@ mod tests {
     fn a_source_without_a_template_is_explained() {
         let catalog = Catalog::builtin().expect("built-in templates");
         let tree = Memory::of(&[("requirments.txt", ""), ("backend/go.mod", ""), ("README.md", "")]);
-        let Verdict::Nothing(hints) = detect(&catalog, &tree) else { panic!("nothing should fit") };
+        let Detection::Nothing(hints) = detect(&catalog, &tree) else { panic!("nothing should fit") };
         let block = no_template(&app(), &hints, None).to_string();
         assert_eq!(
             block,
@@ -316,17 +292,20 @@ A template is chosen by the files at the top of the repository. These were looke
 
     #[test]
     fn a_limit_is_named_with_its_size_and_the_way_out() {
-        let block = limit(&app(), Hit::Memory, &Limits::default(), vec!["Killed".into()]).to_string();
+        let block = limit(&app(), LimitHit::Memory, &Limits::default(), vec!["Killed".into()]).to_string();
         assert!(
             block.starts_with("the build of acme/shop failed [SW-B104]\nIt used more than its 2048 MiB of memory.\n  | Killed\n  → "),
             "{block}"
         );
-        let block = limit(&app(), Hit::Time, &Limits::default(), Vec::new()).to_string();
+        let block = limit(&app(), LimitHit::Time, &Limits::default(), Vec::new()).to_string();
         assert!(block.contains("[SW-B105]\nIt did not end within 20 minutes."), "{block}");
     }
 
     #[test]
     fn a_file_name_from_a_repository_can_not_become_a_command() {
-        assert_eq!(quoted("a; rm -rf '$HOME'"), r"'a; rm -rf '\''$HOME'\'''");
+        for name in ["a; rm -rf '$HOME'", "two words", "-rf", "plain.txt"] {
+            assert_eq!(shlex::split(&quoted(name)), Some(vec![name.to_owned()]), "{}", quoted(name));
+        }
+        assert_eq!(quoted("requirments.txt"), "requirments.txt");
     }
 }

@@ -5,25 +5,25 @@ mod support;
 use std::time::Instant;
 
 use buildstep::Limits;
-use support::{Bench, Files, Running};
+use support::{Files, RunningSlug, TestBuilder};
 
-async fn built_and_served(name: &str) -> Running {
-    let bench = Bench::new(name, Limits::default()).await;
+async fn built_and_served(name: &str) -> RunningSlug {
+    let builder = TestBuilder::new(name, Limits::default()).await;
     let files = Files::example(name);
     let start = Instant::now();
-    let slug = match bench.build(&files).await {
+    let slug = match builder.build(&files).await {
         Ok(slug) => slug,
-        Err(user_error) => panic!("{name} was not built: {user_error}\n{}", bench.heard.text()),
+        Err(user_error) => panic!("{name} was not built: {user_error}\n{}", builder.output.text()),
     };
-    println!("{}\n{name}: cold {:?}", bench.heard.text(), start.elapsed());
+    println!("{}\n{name}: cold {:?}", builder.output.text(), start.elapsed());
     let start = Instant::now();
-    let warm = bench.build(&files).await.expect("it builds again");
+    let warm = builder.build(&files).await.expect("it builds again");
     println!("{name}: warm {:?}", start.elapsed());
     assert_eq!(slug.image, warm.image, "a build with a cache differs");
-    bench.purge().await;
-    let cold = bench.build(&files).await.expect("it builds a third time");
+    builder.purge().await;
+    let cold = builder.build(&files).await.expect("it builds a third time");
     assert_eq!(slug.image, cold.image, "a build without a cache differs");
-    bench.serve(&slug).await
+    builder.serve(&slug).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,26 +3,26 @@
 mod support;
 
 use buildstep::Limits;
-use support::{Bench, Files, Running};
+use support::{Files, RunningSlug, TestBuilder};
 
 /// Builds a source and runs it; gives what the pusher saw too.
-async fn served(name: &str) -> (String, Running) {
-    let bench = Bench::new(&format!("source-{name}"), Limits::default()).await;
-    let built = bench.build(&Files::folder(&format!("tests/sources/{name}"))).await;
-    let heard = bench.heard.text();
+async fn served(name: &str) -> (String, RunningSlug) {
+    let builder = TestBuilder::new(&format!("source-{name}"), Limits::default()).await;
+    let built = builder.build(&Files::folder(&format!("tests/sources/{name}"))).await;
+    let output = builder.output.text();
     let slug = match built {
         Ok(slug) => slug,
-        Err(user_error) => panic!("{name} was not built: {user_error}\n{heard}"),
+        Err(user_error) => panic!("{name} was not built: {user_error}\n{output}"),
     };
-    println!("{heard}");
-    (heard, bench.serve(&slug).await)
+    println!("{output}");
+    (output, builder.serve(&slug).await)
 }
 
-async fn works(name: &str) -> (String, Running) {
-    let (heard, running) = served(name).await;
+async fn works(name: &str) -> (String, RunningSlug) {
+    let (output, running) = served(name).await;
     let answer = running.get("/").await;
     assert!(answer.contains("it works"), "{name} answers {answer}");
-    (heard, running)
+    (output, running)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,8 +42,8 @@ async fn poetry() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pdm() {
-    let (heard, _running) = works("pdm").await;
-    assert!(heard.contains("       1 package installed"), "{heard}");
+    let (output, _running) = works("pdm").await;
+    assert!(output.contains("       1 package installed"), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,23 +71,23 @@ async fn yarn_modern() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn django_with_assets_beside_it() {
-    let (heard, running) = works("django").await;
+    let (output, running) = works("django").await;
     assert!(running.get("/static/site.css").await.contains("teal"), "static files are collected and served");
-    assert!(heard.contains(" !     .python-version asks for Python 3.12; the nearest that the stack has is 3.13"), "{heard}");
-    assert!(heard.contains("web: gunicorn shop.wsgi"), "{heard}");
+    assert!(output.contains(" !     .python-version asks for Python 3.12; the nearest that the stack has is 3.13"), "{output}");
+    assert!(output.contains("web: gunicorn shop.wsgi"), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn go_vendored_with_two_programs() {
-    let (heard, running) = works("govendor").await;
-    assert!(heard.contains("web: bin/web") && heard.contains("worker: bin/worker"), "{heard}");
+    let (output, running) = works("govendor").await;
+    assert!(output.contains("web: bin/web") && output.contains("worker: bin/worker"), "{output}");
     assert_eq!(running.exec("ls /app/bin; ls -d /app/vendor 2>/dev/null | wc -l"), "web\nworker\n0");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn node_with_a_native_add_on() {
-    let (heard, _running) = works("native").await;
-    assert!(heard.contains("asks for Node.js 18.x; the nearest that the stack has is 20"), "{heard}");
+    let (output, _running) = works("native").await;
+    assert!(output.contains("asks for Node.js 18.x; the nearest that the stack has is 20"), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,21 +99,21 @@ async fn an_app_in_a_sub_folder() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_nobody_builds_is_served_with_a_warning() {
-    let (heard, _running) = works("unbuilt").await;
-    assert!(heard.contains(" !     package.json has a `build` script, and a static site runs none"), "{heard}");
-    assert!(heard.contains("add \"start\": \"serve -s dist\" to its scripts"), "{heard}");
-    assert!(heard.contains("       2 files\n"), "{heard}");
+    let (output, _running) = works("unbuilt").await;
+    assert!(output.contains(" !     package.json has a `build` script, and a static site runs none"), "{output}");
+    assert!(output.contains("add \"start\": \"serve -s dist\" to its scripts"), "{output}");
+    assert!(output.contains("       2 files\n"), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_its_own_package_builds_and_serves() {
-    let (heard, _running) = works("served").await;
-    assert!(heard.contains("Running the build script") && heard.contains("web: serve -s dist"), "{heard}");
+    let (output, _running) = works("served").await;
+    assert!(output.contains("RunningSlug the build script") && output.contains("web: serve -s dist"), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_no_requirement_brings() {
-    let (heard, _running) = works("unserved").await;
+    let (output, _running) = works("unserved").await;
     let warning = " !     Procfile starts `gunicorn`, which is not installed: add it to the dependencies (see requirements.txt)";
-    assert!(heard.contains(warning) && heard.contains("       1 package installed\n"), "{heard}");
+    assert!(output.contains(warning) && output.contains("       1 package installed\n"), "{output}");
 }

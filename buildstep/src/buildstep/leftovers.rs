@@ -4,49 +4,48 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Buildstep, LIFE_LABEL};
-use crate::engine::{EngineError, Listed};
-use crate::run::{BUILD_LABEL, SCOPE_LABEL};
-use crate::sandbox::SANDBOX_LABEL;
-use crate::spools;
-use crate::stack::Part;
-use crate::worn;
+use super::Buildstep;
+use crate::engine::{EngineError, ListedContainer};
+use crate::labels::{BUILD, KIND_LABEL, LIFE_LABEL, SANDBOX, SCOPE_LABEL};
+use crate::sandbox::spools;
+use crate::stack::layer_gc;
+use crate::stack::recipe::Part;
 
-/// How often worn layers are looked for.
-const LAYER_ROUND: Duration = Duration::from_secs(3600);
+/// How often unused layers are looked for.
+const LAYER_GC_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// What has been looked for.
+/// When this process began, and when leftovers were last looked for.
 #[derive(Debug)]
-pub(super) struct Looked {
-    /// When this life began: what is older and does not say whose it is was left by an earlier one.
+pub(super) struct LeftoverChecks {
+    /// When this process began: what is older and names no process was left by an earlier one.
     begun: SystemTime,
-    /// When worn layers were last looked for.
+    /// When unused layers were last looked for.
     layers: Mutex<Option<Instant>>,
 }
 
-impl Default for Looked {
+impl Default for LeftoverChecks {
     fn default() -> Self {
         Self { begun: SystemTime::now(), layers: Mutex::default() }
     }
 }
 
 impl Buildstep {
-    /// Removes what half-made layers and spools of earlier lives left, then what builds left.
+    /// Removes half-made layers and spools of earlier processes, then containers of builds.
     async fn remove_leftovers(&self) -> Result<usize, EngineError> {
-        let begun = self.looked.begun;
+        let begun = self.leftover_checks.begun;
         spools::reap(&self.config.work, begun);
         self.layers.reap(begun).await?;
         self.remove_unclaimed().await
     }
 
-    /// Removes containers of builds that no build of this life uses. May be called at any time.
+    /// Removes containers of builds that no build of this process uses. May be called at any time.
     async fn remove_unclaimed(&self) -> Result<usize, EngineError> {
         let mut removed = 0;
-        for kind in [BUILD_LABEL, SANDBOX_LABEL] {
-            let listed =
-                self.engine.labelled(&[format!("{}={}", kind.0, kind.1), format!("{SCOPE_LABEL}={}", self.config.network)]).await?;
+        for kind in [BUILD, SANDBOX] {
+            let listed = self.engine.labelled(&[format!("{KIND_LABEL}={kind}"), format!("{SCOPE_LABEL}={}", self.config.network)]).await?;
             // Asked after the list was made: what has been made since is not on it, and what was claimed then still is or is gone.
-            let is_ours = |one: &Listed| one.labels.get(LIFE_LABEL) == self.labels.get(LIFE_LABEL) && self.claims.holds(&one.name);
+            let is_ours =
+                |one: &ListedContainer| one.labels.get(LIFE_LABEL) == self.labels.get(LIFE_LABEL) && self.container_names.holds(&one.name);
             for container in listed.iter().filter(|one| !is_ours(one)) {
                 self.engine.remove(&container.id).await?;
                 removed += 1;
@@ -56,21 +55,21 @@ impl Buildstep {
     }
 
     /// Removes layers of stacks that are of no use any more, once in a while.
-    async fn remove_worn(&self) -> Result<usize, EngineError> {
-        let last = || self.looked.layers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if last().is_some_and(|at| at.elapsed() < LAYER_ROUND) {
+    async fn collect_layers(&self) -> Result<usize, EngineError> {
+        let last = || self.leftover_checks.layers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if last().is_some_and(|at| at.elapsed() < LAYER_GC_INTERVAL) {
             return Ok(0);
         }
         let recipe = self.layers.recipe();
         let parts = |template| [Part::Run, Part::Build].map(|part| recipe.layer(template, part).full());
         let current: HashSet<String> = self.catalog.iter().flat_map(parts).chain([recipe.base().full()]).collect();
-        let removed = worn::reap(&self.engine, &current, &self.config.network, self.config.keep_layers).await?;
+        let removed = layer_gc::collect(&self.engine, &current, &self.config.network, self.config.keep_layers).await?;
         // An engine that was away is asked again with the next round.
         *last() = Some(Instant::now());
         Ok(removed)
     }
 
-    /// One round over everything.
+    /// Removes all of it; logs what went.
     pub(super) async fn reap_all(&self) {
         match self.remove_leftovers().await {
             Ok(0) => {}
@@ -79,7 +78,7 @@ impl Buildstep {
             Err(error) if error.is_unreachable() => return tracing::debug!(error = %error, "what builds left behind stays for now"),
             Err(error) => tracing::warn!(error = %error, "could not remove what builds left behind"),
         }
-        match self.remove_worn().await {
+        match self.collect_layers().await {
             Ok(0) => {}
             Ok(layers) => tracing::info!(layers, "removed layers of stacks that nothing uses any more"),
             Err(error) => tracing::debug!(error = %error, "layers of stacks that nothing uses stay for now"),

@@ -1,11 +1,11 @@
-//! `Running`: a slug that was pulled and runs, as a supervisor would run it; and the engine's own client.
+//! `RunningSlug`: a slug that was pulled and runs, as a supervisor would run it; and the engine's own client.
 
 use std::process::Command;
 
 use buildstep::Login;
 use manager::builder::Slug;
 
-use super::alone::{Alone, SCOPE};
+use super::engine_lock::{EngineLock, SCOPE};
 
 /// Pulls the image of a slug from a registry; gives its name.
 pub fn pulled(registry: &str, login: &Login, slug: &Slug) -> String {
@@ -19,23 +19,23 @@ pub fn pulled(registry: &str, login: &Login, slug: &Slug) -> String {
 }
 
 /// A running slug, in the network of builds: the engine's own default one may be off.
-pub struct Running {
+pub struct RunningSlug {
     container: String,
     image: String,
     address: String,
     /// Dropped last: it removes the network.
-    _alone: Alone,
+    _lock: EngineLock,
 }
 
-impl Running {
+impl RunningSlug {
     /// Runs a command of an image.
-    pub fn start(alone: Alone, image: String, command: &str) -> Self {
+    pub fn start(lock: EngineLock, image: String, command: &str) -> Self {
         let label = format!("slipway.scope={SCOPE}");
         let mut run = vec!["run", "--detach", "--init", "--label", &label, "--network", SCOPE, "--read-only", "--tmpfs", "/tmp"];
         run.extend(["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]);
         run.extend(["--env", "PORT=8123", "--publish", "127.0.0.1::8123", &image, "/bin/bash", "-c", command]);
         let container = docker(&run);
-        let mut running = Self { container, image, address: String::new(), _alone: alone };
+        let mut running = Self { container, image, address: String::new(), _lock: lock };
         running.address = docker(&["port", &running.container, "8123"]).lines().next().expect("a port").to_owned();
         running
     }
@@ -73,7 +73,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningSlug {
     fn drop(&mut self) {
         let _ = Command::new("docker").args(["rm", "--force", "--volumes", &self.container]).output();
         let _ = Command::new("docker").args(["rmi", &self.image]).output();

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use buildstep::{News, Spoken};
+use buildstep::{ProgressEvent, ProgressLines};
 use model::{Meter, push_output};
 
 /// Between two drawings of one bar.
@@ -20,7 +20,7 @@ pub enum Screen {
     /// Standard output is a terminal.
     Terminal(Mutex<Drawing>),
     /// It is not.
-    Log(Spoken),
+    Log(ProgressLines),
 }
 
 /// What stands in the last line of a terminal.
@@ -39,11 +39,11 @@ impl Screen {
     /// That of this process.
     pub fn of_process() -> Self {
         let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
-        if std::io::stdout().is_terminal() && !dumb { Self::Terminal(Mutex::default()) } else { Self::Log(Spoken::default()) }
+        if std::io::stdout().is_terminal() && !dumb { Self::Terminal(Mutex::default()) } else { Self::Log(ProgressLines::default()) }
     }
 
     /// Shows a piece of news.
-    pub fn show(&self, news: News<'_>) {
+    pub fn show(&self, news: ProgressEvent<'_>) {
         let text = match self {
             Self::Terminal(drawing) => drawing.lock().unwrap_or_else(PoisonError::into_inner).take(news, Instant::now(), columns()),
             Self::Log(spoken) => spoken.line(news).map(|line| format!("{}\n", push_output::detail(line))),
@@ -61,10 +61,10 @@ impl Screen {
 
 impl Drawing {
     /// What is to be written for a piece of news.
-    fn take(&mut self, news: News<'_>, now: Instant, columns: usize) -> Option<String> {
+    fn take(&mut self, news: ProgressEvent<'_>, now: Instant, columns: usize) -> Option<String> {
         let meter = match news {
-            News::Said(line) => return Some(format!("{}{}\n", self.wiped().unwrap_or_default(), push_output::detail(line))),
-            News::Measured(meter) => meter,
+            ProgressEvent::Line(line) => return Some(format!("{}{}\n", self.wiped().unwrap_or_default(), push_output::detail(line))),
+            ProgressEvent::Meter(meter) => meter,
         };
         let begun = match &self.step {
             Some(step) if step.what == meter.what => {
@@ -113,13 +113,13 @@ mod tests {
     fn a_bar_is_drawn_in_place_and_gone_before_the_next_line() {
         let (mut drawing, start) = (Drawing::default(), Instant::now());
         let meter = |done| Meter::bytes("storing", done, 1_000);
-        let first = drawing.take(News::Measured(&meter(1)), start, 80).expect("drawn at once");
+        let first = drawing.take(ProgressEvent::Meter(&meter(1)), start, 80).expect("drawn at once");
         assert!(first.starts_with("\r\x1b[K       storing  [>") && !first.contains('\n'), "{first:?}");
-        assert_eq!(drawing.take(News::Measured(&meter(2)), start + REDRAW / 2, 80), None);
-        let later = drawing.take(News::Measured(&meter(500)), start + Duration::from_secs(3), 80).expect("drawn again");
+        assert_eq!(drawing.take(ProgressEvent::Meter(&meter(2)), start + REDRAW / 2, 80), None);
+        let later = drawing.take(ProgressEvent::Meter(&meter(500)), start + Duration::from_secs(3), 80).expect("drawn again");
         assert!(later.ends_with(" 50%  500 B of 1.0 kB  3s"), "{later:?}");
-        assert!(drawing.take(News::Measured(&meter(1_000)), start + Duration::from_secs(3), 80).is_some(), "the end is not shown");
-        assert_eq!(drawing.take(News::Said("stored"), start, 80).as_deref(), Some("\r\x1b[K       stored\n"));
-        assert_eq!(drawing.take(News::Said("more"), start, 80).as_deref(), Some("       more\n"));
+        assert!(drawing.take(ProgressEvent::Meter(&meter(1_000)), start + Duration::from_secs(3), 80).is_some(), "the end is not shown");
+        assert_eq!(drawing.take(ProgressEvent::Line("stored"), start, 80).as_deref(), Some("\r\x1b[K       stored\n"));
+        assert_eq!(drawing.take(ProgressEvent::Line("more"), start, 80).as_deref(), Some("       more\n"));
     }
 }
