@@ -99,7 +99,7 @@ impl Supervisor {
     /// Runs until told to end.
     pub async fn run(self, shutdown: CancellationToken) {
         let (sender, mut events) = mpsc::channel(EVENT_QUEUE);
-        let mut watch = self.live.watch(&[Area::Assignments, Area::Drained]);
+        let mut watch = self.live.watch(&[Area::Assignments, Area::Drained, Area::Maintenance]);
         let engine_changed = Arc::new(Notify::new());
         let mut side = JoinSet::new();
         side.spawn(listen(self.context.runtime.clone(), self.context.config.scope.clone(), engine_changed.clone()));
@@ -158,6 +158,8 @@ struct Reconciler {
     /// Why containers can not be isolated from each other at present.
     problem: Option<String>,
     engine_down: bool,
+    /// Whether an operator took this host out of service, as coordination last said.
+    in_maintenance: bool,
     is_first: bool,
     ticked: Option<tokio::time::Instant>,
     images: tokio::time::Instant,
@@ -173,6 +175,7 @@ impl Reconciler {
             since: chrono::Utc::now(),
             problem: None,
             engine_down: false,
+            in_maintenance: false,
             is_first: true,
             ticked: None,
             images: tokio::time::Instant::now() + IMAGE_ROUND,
@@ -189,6 +192,14 @@ impl Reconciler {
             self.isolate().await;
             let host = self.host();
             self.reporter.check(&host).await;
+        }
+        match self.live.is_in_maintenance(&self.state.context.config.host).await {
+            Ok(is_on) if is_on != self.in_maintenance => {
+                tracing::info!(is_on, "an operator changed whether this host is in maintenance");
+                self.in_maintenance = is_on;
+            }
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "whether this host is in maintenance can not be read; the last answer holds"),
         }
         // Changes by events are reported first: routers wait for them.
         self.report().await;
@@ -291,7 +302,11 @@ impl Reconciler {
             zone: config.zone.clone(),
             labels: config.labels.clone(),
             capacity: config.capacity,
-            state: if is_full { HostState::Full } else { HostState::Ok },
+            state: match (self.in_maintenance, is_full) {
+                (true, _) => HostState::Maintenance,
+                (false, true) => HostState::Full,
+                (false, false) => HostState::Ok,
+            },
             since: self.since,
         }
     }

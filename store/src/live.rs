@@ -18,6 +18,7 @@ mod embedded;
 mod formations;
 mod hosts;
 mod instances;
+mod maintenance;
 mod routes;
 mod socket_client;
 mod socket_server;
@@ -209,6 +210,8 @@ pub enum Area {
     Routes,
     /// Routers' word that an instance has no request left.
     Drained,
+    /// Hosts that an operator took out of service.
+    Maintenance,
 }
 
 impl Area {
@@ -220,6 +223,7 @@ impl Area {
             Self::Instances => "instances/",
             Self::Routes => "routes/",
             Self::Drained => "drained/",
+            Self::Maintenance => "maintenance/",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::common::{SERVE, TestHost, app, get, process};
 use model::health::Probe;
-use model::{HealthCheck, InstanceState};
+use model::{HealthCheck, HostState, InstanceState};
 use slugrunner::LogFilter;
 use store::live::{Coordination, Expect, Op};
 
@@ -165,4 +165,34 @@ async fn a_forgotten_host_registers_again_and_says_everything_again() {
         .await;
     let after = host.wait_state(&id, InstanceState::Healthy).await;
     assert_eq!(before, after, "the instance was touched");
+}
+
+/// The scheduler then places nothing here and moves what runs; that it does is proven by its own tests.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_an_operator_takes_out_says_so_through_restarts_and_runs_on() {
+    let mut host = TestHost::up().await;
+    host.release(1, &[("web", process(SERVE))]).await;
+    let web = host.order(1, "web", 1).await;
+    host.wait_state(&web, InstanceState::Healthy).await;
+    let reported = async |host: &TestHost, wanted: HostState| {
+        host.wait_for("the state of the host", async || {
+            let hosts = host.live.hosts().await.expect("hosts");
+            if hosts.iter().any(|known| known.name == host.config.host && known.state == wanted) {
+                Ok(())
+            } else {
+                Err(format!("{hosts:?}"))
+            }
+        })
+        .await;
+    };
+    reported(&host, HostState::Ok).await;
+    host.live.set_maintenance(&host.config.host, true).await.expect("a document");
+    reported(&host, HostState::Maintenance).await;
+    host.stop().await;
+    host.start().await;
+    reported(&host, HostState::Maintenance).await;
+    // What runs is left to the scheduler.
+    host.wait_state(&web, InstanceState::Healthy).await;
+    host.live.set_maintenance(&host.config.host, false).await.expect("a document");
+    reported(&host, HostState::Ok).await;
 }
