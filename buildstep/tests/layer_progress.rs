@@ -8,16 +8,16 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use buildstep::{Buildstep, Config, ProgressEvent, Recipe, Registry};
 use model::Meter;
-use registry::{Admission, Credentials, Doorkeeper, Grant};
+use registry::{Authentication, Authenticator, Credentials, Grant};
 use tokio_util::sync::CancellationToken;
 
 /// Lets everybody in: a base image is pulled without a name.
 struct Open;
 
 #[async_trait]
-impl Doorkeeper for Open {
-    async fn admit(&self, _: Option<Credentials>) -> Admission {
-        Admission::Granted(Grant::full())
+impl Authenticator for Open {
+    async fn authenticate(&self, _: Option<Credentials>) -> Authentication {
+        Authentication::Granted(Grant::full())
     }
 }
 

@@ -11,20 +11,20 @@ pub enum RegistryError {
     /// The object store refused or failed.
     #[error("{doing} `{key}` in the object store")]
     Objects {
-        /// What was tried, as a verb.
+        /// The operation, as a verb.
         doing: &'static str,
-        /// On which key.
+        /// The key of the object.
         key: String,
-        /// Why.
+        /// The error of the object store.
         #[source]
         source: object_store::Error,
     },
-    /// A file or directory of the registry's own.
+    /// A file or directory of the registry can not be used.
     #[error("use {}", .path.display())]
     File {
-        /// Which.
+        /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
@@ -34,18 +34,18 @@ pub enum RegistryError {
         /// The lock file.
         path: PathBuf,
     },
-    /// Something stored does not read back as what it was stored as.
+    /// A stored object does not parse as what was written.
     #[error("read `{key}`, it is damaged")]
     Damaged {
-        /// The key.
+        /// The key of the object.
         key: String,
     },
-    /// The address is taken, or not ours.
+    /// The address is in use, or does not belong to this machine.
     #[error("listen on {address}")]
     Bind {
-        /// Which.
+        /// The address to listen on.
         address: SocketAddr,
-        /// Why.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },

@@ -1,4 +1,4 @@
-//! Where everything lies in the object store: the keys, and back from a key to what it holds.
+//! The layout of the object store: the key of each object, and the parsing of a key.
 //!
 //! Owns the layout that the crate's head describes. Pure. Segments that start with `_` can not be part of a repository name,
 //! so what belongs to `acme` and what belongs to `acme/shop` never meet.
@@ -32,17 +32,17 @@ pub(crate) fn repositories() -> Path {
     Path::from(REPOSITORIES)
 }
 
-fn shelf(repository: &RepositoryName, kind: &'static str) -> Path {
+fn prefix(repository: &RepositoryName, kind: &'static str) -> Path {
     Path::from(format!("{REPOSITORIES}/{repository}/{kind}"))
 }
 
-fn under(shelf: Path, digest: &ContentDigest) -> Path {
-    shelf.join(digest.algorithm().as_str()).join(digest.hex())
+fn under(prefix: Path, digest: &ContentDigest) -> Path {
+    prefix.join(digest.algorithm().as_str()).join(digest.hex())
 }
 
 /// All links of a repository.
 pub(crate) fn links(repository: &RepositoryName) -> Path {
-    shelf(repository, LINKS)
+    prefix(repository, LINKS)
 }
 
 /// That a blob is visible in a repository.
@@ -52,7 +52,7 @@ pub(crate) fn link(repository: &RepositoryName, digest: &ContentDigest) -> Path 
 
 /// All manifests of a repository.
 pub(crate) fn manifests(repository: &RepositoryName) -> Path {
-    shelf(repository, MANIFESTS)
+    prefix(repository, MANIFESTS)
 }
 
 /// One manifest, with its media type.
@@ -62,7 +62,7 @@ pub(crate) fn manifest(repository: &RepositoryName, digest: &ContentDigest) -> P
 
 /// All tags of a repository.
 pub(crate) fn tags(repository: &RepositoryName) -> Path {
-    shelf(repository, TAGS)
+    prefix(repository, TAGS)
 }
 
 /// Which manifest a tag names.
@@ -72,7 +72,7 @@ pub(crate) fn tag(repository: &RepositoryName, tag: &Tag) -> Path {
 
 /// All descriptors of manifests that refer to any subject.
 pub(crate) fn all_referrers(repository: &RepositoryName) -> Path {
-    shelf(repository, REFERRERS)
+    prefix(repository, REFERRERS)
 }
 
 /// All descriptors of manifests that refer to one subject.
@@ -96,7 +96,7 @@ pub(crate) enum Entry {
 }
 
 impl Entry {
-    /// Reads a key. A key that nobody here wrote is none of ours, and left alone.
+    /// Parses a key; `None` for a key that this registry did not write.
     pub(crate) fn read(key: &Path) -> Option<Self> {
         let parts: Vec<&str> = key.as_ref().split('/').collect();
         let (top, rest) = parts.split_first()?;

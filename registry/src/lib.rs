@@ -1,7 +1,7 @@
 //! The registry: an OCI distribution endpoint (specification 1.1) for slug images and any other artefact.
 //!
-//! Owns blobs, manifests, tags and referrers, and who may see which. Must never know what an app, a build or a release is: who
-//! may do what is told by a [`Doorkeeper`], which images must stay by a set of digests given to [`Registry::collect`].
+//! Owns blobs, manifests, tags and referrers, and who may see which. Must never know what an app, a build or a release is: an
+//! [`Authenticator`] says what a caller may do, and the digests given to [`Registry::collect`] say which images must stay.
 //!
 //! # Storage
 //!
@@ -14,52 +14,44 @@
 //! repositories/<name>/_tags/<tag>                        the digest that the tag names
 //! repositories/<name>/_referrers/<algorithm>/<hex of the subject>/<algorithm>/<hex>
 //!                                                        the descriptor of a manifest that refers to the subject
-//! uploads/<id>, uploads/<id>.repository                  an upload on its way, and whose it is (always on a local disk)
+//! uploads/<id>, uploads/<id>.repository                  an open upload, and its repository (always on a local disk)
 //! lock                                                   held by the one process that serves from this directory
 //! ```
 //!
 //! # Invariants
 //!
-//! - An object is there whole or not at all: a blob appears under its digest by a rename (or by the completion of a multipart
+//! - An object exists in full or not at all: a blob appears under its digest by a rename (or by the completion of a multipart
 //!   upload), after its bytes were hashed and have reached the disk.
-//! - A blob can be read only through a repository that shows it; contents are shared, sight is not.
+//! - A blob can be read only through a repository that links it: contents are shared, access is not.
 //! - A manifest is accepted only while everything it needs is visible in its repository, and nothing can be removed from the
 //!   repository meanwhile.
-//! - What was acknowledged is on disk: the bytes of a blob with its upload, and that a repository shows it with the manifest
-//!   that needs it.
+//! - What was acknowledged is on disk: the bytes of a blob with its upload, its link with the manifest that needs it.
 //! - Several registries may serve from one object store, each with its own staging directory; an upload then has to go on
 //!   where it began, and one of them collects (see [`Registry::collect`] for the grace).
 //! - Memory does not grow with the length of a blob: about two batches of 1 MiB for each running upload.
 
-mod blobs;
+mod authenticator;
 mod collect;
+mod detached;
 mod digest;
-mod discovery;
-mod endpoint;
 mod error;
-mod grant;
-mod intake;
+mod http;
 mod layout;
 mod locks;
 mod manifest;
-mod manifests;
 mod name;
-mod problem;
-mod range;
+mod oci_error;
 mod registry;
-mod server;
 mod storage;
 mod sweep;
-mod target;
-mod undisturbed;
-mod upload;
+mod upload_writer;
 mod uploads;
 
+pub use authenticator::{Authentication, Authenticator, Credentials, Grant, Rights, Scope};
 pub use collect::Swept;
 pub use digest::{Algorithm, BadDigest, ContentDigest};
 pub use error::RegistryError;
-pub use grant::{Admission, Credentials, Doorkeeper, Grant, Rights, Scope};
+pub use http::server::Server;
 pub use name::{BadName, BadReference, Reference, RepositoryName, Tag};
 pub use registry::{Limits, Registry, Usage};
-pub use server::Server;
 pub use storage::Storage;

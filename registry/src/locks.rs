@@ -1,7 +1,7 @@
-//! A readers-writer lock for each key, made when asked for and gone when unused.
+//! A readers-writer lock for each key, made on demand and freed when unused.
 //!
-//! Writers of one repository or one content share; whoever removes holds alone. Must never be held over a wait for a client.
-//! Order, where both are needed: the content first, then the repository.
+//! Additions to one repository or blob share its lock; a removal holds it exclusively. Must never be held over a wait for a
+//! client. Order, where both are needed: the blob first, then the repository.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-/// The locks.
+/// The locks by key.
 #[derive(Debug)]
 pub(crate) struct Locks<K> {
     known: Mutex<HashMap<K, Weak<RwLock<()>>>>,
@@ -28,12 +28,12 @@ impl<K: Clone + Eq + Hash> Locks<K> {
     }
 
     /// Waits until nobody holds the key.
-    pub(crate) async fn alone(&self, key: &K) -> OwnedRwLockWriteGuard<()> {
+    pub(crate) async fn exclusive(&self, key: &K) -> OwnedRwLockWriteGuard<()> {
         self.of(key).write_owned().await
     }
 
     /// The key alone, unless somebody holds it now.
-    pub(crate) fn try_alone(&self, key: &K) -> Option<OwnedRwLockWriteGuard<()>> {
+    pub(crate) fn try_exclusive(&self, key: &K) -> Option<OwnedRwLockWriteGuard<()>> {
         self.of(key).try_write_owned().ok()
     }
 
@@ -60,12 +60,12 @@ mod tests {
     async fn readers_share_and_writers_do_not() {
         let locks = Locks::default();
         let (one, two) = (locks.shared(&1).await, locks.shared(&1).await);
-        assert!(locks.try_alone(&1).is_none());
-        assert!(locks.try_alone(&2).is_some(), "another key is another lock");
+        assert!(locks.try_exclusive(&1).is_none());
+        assert!(locks.try_exclusive(&2).is_some(), "another key is another lock");
         drop((one, two));
-        let alone = locks.try_alone(&1).expect("nobody holds it");
-        assert!(locks.try_alone(&1).is_none());
-        drop(alone);
+        let exclusive = locks.try_exclusive(&1).expect("nobody holds it");
+        assert!(locks.try_exclusive(&1).is_none());
+        drop(exclusive);
     }
 
     #[tokio::test]

@@ -1,14 +1,14 @@
-//! Manifests: what a document names, read strictly.
+//! Manifests, parsed strictly. Pure.
 //!
-//! Pure. Owns which documents are accepted and what they point at: blobs, other manifests, a subject. Must never accept a
-//! document that two clients could read as two things, such as an image and an index at once.
+//! Owns which documents are accepted and what they refer to: blobs, other manifests, a subject. Must never accept a document
+//! that two clients could understand differently, such as an image and an index at once.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::ContentDigest;
-use crate::problem::{Code, Problem};
+use crate::oci_error::{ErrorCode, OciError};
 
 /// Media type of an index, which a list of referrers is, too.
 pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -18,32 +18,32 @@ const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+
 /// The first format of images: signed in a way of its own, and its digest is not that of its bytes.
 const DOCKER_FIRST: &str = "application/vnd.docker.distribution.manifest.v1+";
 
-/// More descriptors than any image has; each costs a look into the store.
+/// Most descriptors of a manifest, more than any image has; each costs a request to the object store.
 const MAX_DESCRIPTORS: usize = 1000;
 
 /// A manifest that can be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Manifest {
     pub(crate) media_type: String,
-    pub(crate) points: Points,
+    pub(crate) contents: ManifestContents,
     pub(crate) artifact_type: Option<String>,
     pub(crate) annotations: BTreeMap<String, String>,
 }
 
-/// What a manifest points at.
+/// The digests that a manifest refers to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Points {
+pub(crate) struct ManifestContents {
     /// Config and layers. Those that are published elsewhere by their nature are not among them.
-    pub(crate) blobs: Vec<Part>,
+    pub(crate) blobs: Vec<ContentRef>,
     /// Members of an index: manifests, though build caches list blobs there.
-    pub(crate) members: Vec<Part>,
+    pub(crate) members: Vec<ContentRef>,
     /// The manifest that this one says something about, which need not exist.
     pub(crate) subject: Option<ContentDigest>,
 }
 
-/// Content, with the length it is said to have.
+/// A content with its declared length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Part {
+pub(crate) struct ContentRef {
     pub(crate) digest: ContentDigest,
     pub(crate) size: u64,
 }
@@ -61,7 +61,7 @@ pub(crate) struct Referrer {
     pub(crate) annotations: BTreeMap<String, String>,
 }
 
-/// The members of all kinds of manifests together. A member that is there twice is an error.
+/// The fields of all kinds of manifests together. A field that occurs twice is an error.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {
@@ -86,7 +86,7 @@ struct Descriptor {
 
 impl Manifest {
     /// Reads the document that was sent with a `Content-Type`.
-    pub(crate) fn read(content_type: Option<&str>, bytes: &[u8]) -> Result<Self, Problem> {
+    pub(crate) fn read(content_type: Option<&str>, bytes: &[u8]) -> Result<Self, OciError> {
         let document: Document =
             serde_json::from_slice(bytes).map_err(|error| invalid(format!("the manifest can not be read: {error}")))?;
         let sent = content_type.map(|value| value.split(';').next().unwrap_or_default().trim());
@@ -104,11 +104,11 @@ impl Manifest {
             return Err(invalid("images of the first docker format are not taken; push with a client of this decade"));
         }
         document.check_shape(&media_type)?;
-        let points = document.points()?;
+        let contents = document.contents()?;
         let config_type = document.config.and_then(|config| config.media_type);
         Ok(Self {
             media_type,
-            points,
+            contents,
             artifact_type: document.artifact_type.filter(|kind| !kind.is_empty()).or(config_type),
             annotations: document.annotations.unwrap_or_default(),
         })
@@ -126,10 +126,10 @@ impl Manifest {
     }
 }
 
-impl Points {
-    /// Reads what a stored manifest points at.
+impl ManifestContents {
+    /// Parses the contents of a stored manifest.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice::<Document>(bytes).ok()?.points().ok()
+        serde_json::from_slice::<Document>(bytes).ok()?.contents().ok()
     }
 
     /// Everything that must stay for the manifest to be whole.
@@ -139,7 +139,7 @@ impl Points {
 }
 
 impl Document {
-    fn check_shape(&self, media_type: &str) -> Result<(), Problem> {
+    fn check_shape(&self, media_type: &str) -> Result<(), OciError> {
         let is_image = self.config.is_some() || self.layers.is_some();
         let is_index = self.manifests.is_some();
         if is_image && is_index {
@@ -157,14 +157,14 @@ impl Document {
         }
     }
 
-    fn points(&self) -> Result<Points, Problem> {
+    fn contents(&self) -> Result<ManifestContents, OciError> {
         let layers = self.layers.iter().flatten().filter(|layer| !layer.is_published_elsewhere());
         let blobs: Vec<&Descriptor> = self.config.iter().chain(layers).chain(self.blobs.iter().flatten()).collect();
         let members: Vec<&Descriptor> = self.manifests.iter().flatten().collect();
         if blobs.len() + members.len() > MAX_DESCRIPTORS {
             return Err(invalid(format!("a manifest has at most {MAX_DESCRIPTORS} descriptors")));
         }
-        Ok(Points {
+        Ok(ManifestContents {
             blobs: blobs.into_iter().map(Descriptor::part).collect::<Result<_, _>>()?,
             members: members.into_iter().map(Descriptor::part).collect::<Result<_, _>>()?,
             subject: self.subject.as_ref().map(Descriptor::part).transpose()?.map(|part| part.digest),
@@ -173,9 +173,9 @@ impl Document {
 }
 
 impl Descriptor {
-    fn part(&self) -> Result<Part, Problem> {
+    fn part(&self) -> Result<ContentRef, OciError> {
         let digest = ContentDigest::parse(&self.digest).map_err(|bad| invalid(format!("a descriptor has a bad digest: {bad}")))?;
-        Ok(Part { digest, size: self.size })
+        Ok(ContentRef { digest, size: self.size })
     }
 
     /// Layers that may not be handed on: clients fetch them from their maker.
@@ -194,8 +194,8 @@ fn is_media_type(text: &str) -> bool {
     text.split_once('/').is_some_and(|(kind, subtype)| is_name(kind) && is_name(subtype))
 }
 
-fn invalid(message: impl Into<String>) -> Problem {
-    Problem::new(Code::ManifestInvalid, message)
+fn invalid(message: impl Into<String>) -> OciError {
+    OciError::new(ErrorCode::ManifestInvalid, message)
 }
 
 #[cfg(test)]
@@ -217,23 +217,23 @@ mod tests {
         })
     }
 
-    fn read(document: &Value) -> Result<Manifest, Problem> {
+    fn read(document: &Value) -> Result<Manifest, OciError> {
         Manifest::read(document["mediaType"].as_str(), document.to_string().as_bytes())
     }
 
     #[test]
     fn an_image_points_at_its_config_and_layers() {
         let manifest = read(&image()).expect("an image");
-        assert_eq!(manifest.points.blobs.len(), 2);
+        assert_eq!(manifest.contents.blobs.len(), 2);
         assert_eq!(manifest.artifact_type.as_deref(), Some("application/vnd.oci.image.config.v1+json"));
-        assert_eq!(Points::read(image().to_string().as_bytes()), Some(manifest.points));
+        assert_eq!(ManifestContents::read(image().to_string().as_bytes()), Some(manifest.contents));
     }
 
     #[test]
     fn layers_of_others_need_not_be_here() {
         let mut image = image();
         image["layers"][0]["mediaType"] = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip".into();
-        assert_eq!(read(&image).expect("an image").points.blobs.len(), 1);
+        assert_eq!(read(&image).expect("an image").contents.blobs.len(), 1);
     }
 
     #[test]
@@ -243,7 +243,7 @@ mod tests {
         artifact["subject"] = descriptor(OCI_IMAGE, "subject");
         let manifest = read(&artifact).expect("an artifact");
         assert_eq!(manifest.artifact_type.as_deref(), Some("application/spdx+json"));
-        assert_eq!(manifest.points.subject, Some(ContentDigest::of(Algorithm::Sha256, b"subject")));
+        assert_eq!(manifest.contents.subject, Some(ContentDigest::of(Algorithm::Sha256, b"subject")));
     }
 
     #[test]
@@ -264,9 +264,9 @@ mod tests {
             (with("mediaType", "application/vnd.docker.distribution.manifest.v1+prettyjws".into()), "first"),
             (with("mediaType", "a b/c\r\nx".into()), "media type"),
         ] {
-            let problem = read(&bad).expect_err(why);
-            assert_eq!(problem.code, Code::ManifestInvalid);
-            assert!(problem.message.contains(why), "{} is not about {why}", problem.message);
+            let oci_error = read(&bad).expect_err(why);
+            assert_eq!(oci_error.code, ErrorCode::ManifestInvalid);
+            assert!(oci_error.message.contains(why), "{} is not about {why}", oci_error.message);
         }
         assert!(Manifest::read(Some("a/b"), b"[]").is_err());
         assert!(Manifest::read(Some(OCI_INDEX), image().to_string().as_bytes()).is_err(), "two media types");
@@ -278,6 +278,6 @@ mod tests {
     #[test]
     fn other_kinds_are_taken_as_they_are() {
         let document = json!({ "mediaType": "application/vnd.acme.thing.v3+json", "anything": [1, 2, { "x": null }] });
-        assert_eq!(read(&document).expect("a thing").points, Points::default());
+        assert_eq!(read(&document).expect("a thing").contents, ManifestContents::default());
     }
 }

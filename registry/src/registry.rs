@@ -1,29 +1,25 @@
-//! The registry itself, without its protocol: content that becomes visible, stays, and goes.
+//! The registry without its protocol: publishes, links and removes contents.
 //!
-//! Owns the order of writes and removals, and the locks that keep a collection and a push apart. Must never know HTTP, nor who
-//! asks.
+//! Owns the order of writes and removals, and the locks that keep a collection and a push apart. Must never know HTTP or its
+//! callers.
 
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use axum::Router;
 use futures_util::TryStreamExt;
 
+use crate::detached::detached;
 use crate::digest::ContentDigest;
-use crate::endpoint;
 use crate::error::RegistryError;
-use crate::grant::Doorkeeper;
 use crate::layout::{self, Entry};
 use crate::locks::Locks;
-use crate::manifest::Points;
+use crate::manifest::ManifestContents;
 use crate::name::{RepositoryName, Tag};
-use crate::server::Server;
 use crate::storage::Storage;
-use crate::undisturbed::undisturbed;
-use crate::upload::{Uploads, Writing};
+use crate::upload_writer::UploadWriter;
+use crate::uploads::Uploads;
 
 /// How much a caller may send, and how long it may take.
 #[derive(Debug, Clone)]
@@ -34,9 +30,9 @@ pub struct Limits {
     pub blob_bytes: u64,
     /// Uploads that may be open in one repository at once.
     pub uploads_per_repository: usize,
-    /// How long a client that sends may be silent.
+    /// How long a client may send nothing in the middle of a body.
     pub stall: Duration,
-    /// How long an upload that nobody continues is kept at least.
+    /// Least time that an idle upload is kept.
     pub upload_idle: Duration,
 }
 
@@ -52,7 +48,7 @@ impl Default for Limits {
     }
 }
 
-/// What a registry holds.
+/// Numbers and sizes of what a registry stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     /// Repositories that hold anything.
@@ -61,26 +57,26 @@ pub struct Usage {
     pub manifests: u64,
     /// Different blobs.
     pub blobs: u64,
-    /// Bytes of all that is stored, uploads on their way included.
+    /// Bytes of everything stored, open uploads included.
     pub bytes: u64,
 }
 
 /// A registry, served by any number of endpoints.
 #[derive(Debug)]
 pub struct Registry {
-    /// For work that goes on when its caller does not.
+    /// For detached work, which needs a handle of its own.
     me: Weak<Self>,
     pub(crate) storage: Storage,
     pub(crate) uploads: Uploads,
     pub(crate) limits: Limits,
-    /// Shared by whoever makes a content visible, alone for whoever removes it.
-    pub(crate) contents: Locks<ContentDigest>,
-    /// Shared by whoever adds to a repository, alone for whoever removes from it.
-    pub(crate) repositories: Locks<RepositoryName>,
-    /// What became visible while a collection runs.
+    /// Held shared to link a blob, exclusively to remove it.
+    pub(crate) blob_locks: Locks<ContentDigest>,
+    /// Held shared to add to a repository, exclusively to remove from it.
+    pub(crate) repository_locks: Locks<RepositoryName>,
+    /// The blobs that were linked while a collection runs.
     pub(crate) fresh: Mutex<Option<HashSet<ContentDigest>>>,
-    /// What manifests point at, remembered from one collection to the next.
-    pub(crate) points: Mutex<HashMap<ContentDigest, Arc<Points>>>,
+    /// The contents of manifests, cached from one collection to the next.
+    pub(crate) manifest_contents: Mutex<HashMap<ContentDigest, Arc<ManifestContents>>>,
     pub(crate) collecting: tokio::sync::Mutex<()>,
 }
 
@@ -93,10 +89,10 @@ impl Registry {
             storage,
             uploads,
             limits,
-            contents: Locks::default(),
-            repositories: Locks::default(),
+            blob_locks: Locks::default(),
+            repository_locks: Locks::default(),
             fresh: Mutex::default(),
-            points: Mutex::default(),
+            manifest_contents: Mutex::default(),
             collecting: tokio::sync::Mutex::default(),
         })
     }
@@ -104,16 +100,6 @@ impl Registry {
     /// A registry below one local directory, with the usual limits.
     pub fn on_disk(root: &Path) -> Result<Arc<Self>, RegistryError> {
         Ok(Self::open(Storage::on_disk(root)?, Limits::default()))
-    }
-
-    /// The endpoint, to be served by somebody else's listener.
-    pub fn router(self: &Arc<Self>, doorkeeper: Arc<dyn Doorkeeper>) -> Router {
-        endpoint::router(self.clone(), doorkeeper)
-    }
-
-    /// Listens for callers; port 0 takes a free one.
-    pub async fn bind(self: &Arc<Self>, address: SocketAddr, doorkeeper: Arc<dyn Doorkeeper>) -> Result<Server, RegistryError> {
-        Server::bind(address, self.router(doorkeeper)).await
     }
 
     /// Whether a repository holds a manifest.
@@ -128,8 +114,8 @@ impl Registry {
 
     /// Whether a repository holds anything.
     pub(crate) async fn is_known(&self, repository: &RepositoryName) -> Result<bool, RegistryError> {
-        for shelf in [layout::manifests(repository), layout::links(repository)] {
-            let mut entries = std::pin::pin!(self.storage.list(shelf));
+        for prefix in [layout::manifests(repository), layout::links(repository)] {
+            let mut entries = std::pin::pin!(self.storage.list(prefix));
             if entries.try_next().await?.is_some() {
                 return Ok(true);
             }
@@ -137,11 +123,11 @@ impl Registry {
         Ok(false)
     }
 
-    /// Removes everything that a repository, and those below it, hold; contents that nobody else shows go with the next
-    /// collection. Says how many manifests went.
+    /// Removes everything of a repository and of those below it; blobs that no other repository links are removed by the next
+    /// collection. Returns the number of removed manifests.
     pub async fn remove_within(&self, prefix: &RepositoryName) -> Result<u64, RegistryError> {
         let (registry, prefix) = (self.handle(), prefix.clone());
-        undisturbed(async move { registry.remove_all_within(&prefix).await }).await
+        detached(async move { registry.remove_all_within(&prefix).await }).await
     }
 
     async fn remove_all_within(&self, prefix: &RepositoryName) -> Result<u64, RegistryError> {
@@ -150,12 +136,12 @@ impl Registry {
             if !repository.is_within(prefix) {
                 continue;
             }
-            let _alone = self.repositories.alone(&repository).await;
+            let _exclusive = self.repository_locks.exclusive(&repository).await;
             for tag in self.storage.tags(&repository).await? {
                 self.storage.remove_tag(&repository, &tag).await?;
             }
-            for shelf in [layout::all_referrers(&repository), layout::manifests(&repository), layout::links(&repository)] {
-                let entries: Vec<_> = self.storage.list(shelf).try_collect().await?;
+            for prefix in [layout::all_referrers(&repository), layout::manifests(&repository), layout::links(&repository)] {
+                let entries: Vec<_> = self.storage.list(prefix).try_collect().await?;
                 for (entry, _) in entries {
                     match entry {
                         Entry::Referrer(_, subject, digest) => self.storage.remove_referrer(&repository, &subject, &digest).await?,
@@ -172,7 +158,7 @@ impl Registry {
         Ok(removed)
     }
 
-    /// Counts what is stored. Looks at every object, so not for every second.
+    /// Counts what is stored. It lists every object, so it is not for frequent use.
     pub async fn usage(&self) -> Result<Usage, RegistryError> {
         let mut usage = Usage { bytes: self.uploads.bytes().await?, ..Usage::default() };
         let mut names = HashSet::new();
@@ -196,28 +182,33 @@ impl Registry {
         Ok(usage)
     }
 
-    /// Makes a sealed upload the content of its digest, shows it in the repository, and ends the upload.
-    pub(crate) async fn shelve(&self, writing: Writing, repository: &RepositoryName, digest: &ContentDigest) -> Result<(), RegistryError> {
-        let _content = self.contents.shared(digest).await;
-        self.storage.publish(writing.path(), digest).await?;
-        self.show(repository, digest).await?;
-        self.uploads.close(writing).await;
+    /// Publishes a sealed upload under its digest, links it into the repository, and ends the upload.
+    pub(crate) async fn publish(
+        &self,
+        writer: UploadWriter,
+        repository: &RepositoryName,
+        digest: &ContentDigest,
+    ) -> Result<(), RegistryError> {
+        let _content = self.blob_locks.shared(digest).await;
+        self.storage.publish(writer.path(), digest).await?;
+        self.add_link(repository, digest).await?;
+        self.uploads.close(writer).await;
         Ok(())
     }
 
-    /// Shows a content that is stored already in a repository; says whether it was stored.
-    pub(crate) async fn attach(&self, repository: &RepositoryName, digest: &ContentDigest) -> Result<bool, RegistryError> {
-        let _content = self.contents.shared(digest).await;
+    /// Links a stored blob into a repository; `false` when it is not stored.
+    pub(crate) async fn link_blob(&self, repository: &RepositoryName, digest: &ContentDigest) -> Result<bool, RegistryError> {
+        let _content = self.blob_locks.shared(digest).await;
         if self.storage.blob(digest).await?.is_none() {
             return Ok(false);
         }
-        self.show(repository, digest).await?;
+        self.add_link(repository, digest).await?;
         Ok(true)
     }
 
-    /// The content must be held when this is called.
-    async fn show(&self, repository: &RepositoryName, digest: &ContentDigest) -> Result<(), RegistryError> {
-        let _repository = self.repositories.shared(repository).await;
+    /// Adds the link. The caller holds the blob's lock.
+    async fn add_link(&self, repository: &RepositoryName, digest: &ContentDigest) -> Result<(), RegistryError> {
+        let _repository = self.repository_locks.shared(repository).await;
         self.storage.put_link(repository, digest).await?;
         // After the link: a collection that begins to watch later than this finds the link in its list.
         if let Some(fresh) = self.fresh.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
@@ -226,31 +217,31 @@ impl Registry {
         Ok(())
     }
 
-    /// Removes a manifest with the tags that name it; says whether it was there.
+    /// Removes a manifest with the tags that name it; `false` when there is none.
     pub(crate) async fn remove_manifest(&self, repository: &RepositoryName, digest: &ContentDigest) -> Result<bool, RegistryError> {
-        let _alone = self.repositories.alone(repository).await;
+        let _exclusive = self.repository_locks.exclusive(repository).await;
         let Some(manifest) = self.storage.manifest(repository, digest).await? else { return Ok(false) };
         for tag in self.storage.tags(repository).await? {
             if self.storage.tag(repository, &tag).await? == Some(*digest) {
                 self.storage.remove_tag(repository, &tag).await?;
             }
         }
-        if let Some(subject) = Points::read(&manifest.bytes).and_then(|points| points.subject) {
+        if let Some(subject) = ManifestContents::read(&manifest.bytes).and_then(|contents| contents.subject) {
             self.storage.remove_referrer(repository, &subject, digest).await?;
         }
         self.storage.remove_manifest(repository, digest).await
     }
 
-    /// Removes a tag; says whether it was there.
+    /// Removes a tag; `false` when there is none.
     pub(crate) async fn remove_tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<bool, RegistryError> {
-        let _alone = self.repositories.alone(repository).await;
+        let _exclusive = self.repository_locks.exclusive(repository).await;
         let known = self.storage.tag(repository, tag).await?.is_some();
         Ok(known && self.storage.remove_tag(repository, tag).await?)
     }
 
-    /// Hides a blob from a repository; says whether it was there.
-    pub(crate) async fn hide(&self, repository: &RepositoryName, digest: &ContentDigest) -> Result<bool, RegistryError> {
-        let _alone = self.repositories.alone(repository).await;
+    /// Removes a blob's link from a repository; `false` when there is none.
+    pub(crate) async fn unlink_blob(&self, repository: &RepositoryName, digest: &ContentDigest) -> Result<bool, RegistryError> {
+        let _exclusive = self.repository_locks.exclusive(repository).await;
         let known = self.storage.link(repository, digest).await?.is_some();
         Ok(known && self.storage.remove_link(repository, digest).await?)
     }

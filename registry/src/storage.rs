@@ -1,7 +1,7 @@
-//! The store: every read and write of an object, by what it means.
+//! Storage: every read and write of an object, by its meaning.
 //!
-//! Owns the object store and the staging directory. Must never decide anything: who may see what, what may go and in which
-//! order things happen is written above it. Every write is atomic: an object is there whole, or not at all.
+//! Owns the object store and the staging directory. Decides nothing: access, removals and their order are up to its callers.
+//! Every write is atomic: an object exists in full, or not at all.
 
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, TryLockError};
@@ -28,7 +28,7 @@ use crate::name::{RepositoryName, Tag};
 #[derive(Debug)]
 pub struct Storage {
     objects: Arc<dyn ObjectStore>,
-    /// The same objects, but a write does not wait for the disk. For what a later write settles.
+    /// The same objects, but a write does not wait for the disk; `settle_links` does so later.
     lazy: Arc<dyn ObjectStore>,
     staging: PathBuf,
     /// The directory that the objects are files of, if they are.
@@ -51,7 +51,7 @@ struct ManifestHead {
     media_type: String,
 }
 
-/// Piece that a staged file is sent to a remote store in.
+/// Size of the parts in which a staged file is sent to a remote store.
 const PIECE: usize = 8 << 20;
 
 impl Storage {
@@ -120,7 +120,7 @@ impl Storage {
         match sent {
             Ok(()) => writer.shutdown().await.map_err(|error| failed("write", key)(generic(error))),
             Err(error) => {
-                // Parts that stay behind cost room, not correctness; the first failure is the one to tell.
+                // Parts that stay behind cost space only; the first failure is the one to report.
                 let _ = writer.abort().await;
                 Err(error)
             }
@@ -155,14 +155,14 @@ impl Storage {
     /// Waits until the links of a repository have reached the disk.
     pub(crate) async fn settle_links(&self, repository: &RepositoryName) -> Result<(), RegistryError> {
         let Some(root) = &self.root else { return Ok(()) };
-        let shelf = root.join(layout::links(repository).as_ref());
+        let links = root.join(layout::links(repository).as_ref());
         let depth = repository.as_str().split('/').count() + 2;
-        blocking(shelf.clone(), move || {
-            for algorithm in std::fs::read_dir(&shelf).into_iter().flatten() {
+        blocking(links.clone(), move || {
+            for algorithm in std::fs::read_dir(&links).into_iter().flatten() {
                 File::open(algorithm?.path())?.sync_all()?;
             }
             // The directories above are new, too, when this is the first manifest.
-            if shelf.exists() { sync_up(&shelf, depth) } else { Ok(()) }
+            if links.exists() { sync_up(&links, depth) } else { Ok(()) }
         })
         .await
     }
@@ -313,7 +313,7 @@ impl Storage {
         self.objects.put(key, bytes.into()).await.map(drop).map_err(failed("write", key))
     }
 
-    /// Removes an object; says whether it was there, as far as the store tells.
+    /// Removes an object; `false` when there is none, as far as the store reports it.
     async fn remove(&self, key: &Path) -> Result<bool, RegistryError> {
         Ok(present(self.objects.delete(key).await, "remove", key)?.is_some())
     }
@@ -340,13 +340,13 @@ fn sync_up(dir: &FsPath, above: usize) -> io::Result<()> {
     dir.ancestors().take(above + 1).try_for_each(|dir| File::open(dir)?.sync_all())
 }
 
-/// File work off the async workers.
+/// Runs blocking file work on a thread for it.
 async fn blocking(path: PathBuf, work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<(), RegistryError> {
     let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
     done.map_err(|source| RegistryError::File { path, source })
 }
 
-/// Makes a directory that nobody else on the machine can look into.
+/// Makes a directory that other users of the machine can not read.
 fn private_dirs(path: &FsPath) -> Result<(), RegistryError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| RegistryError::File { path: path.into(), source })
 }

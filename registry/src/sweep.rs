@@ -1,7 +1,7 @@
-//! What of one repository may go: a pure plan from what it holds.
+//! The plan of a collection for one repository: what is kept, and what is removed. Pure.
 //!
-//! Roots are tags, pinned digests, and everything younger than the grace. What a root reaches stays: members of an index,
-//! referrers of what stays, blobs of manifests that stay. The rest is doomed.
+//! Roots are tags, pinned digests, and everything younger than the minimum age. What a root reaches is kept: members of an
+//! index, referrers of kept manifests, blobs of kept manifests. The rest is removed.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,60 +9,61 @@ use std::sync::Arc;
 use model::Time;
 
 use crate::digest::ContentDigest;
-use crate::manifest::Points;
+use crate::manifest::ManifestContents;
 
-/// What a repository holds, read at one moment.
+/// The contents of a repository at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Inventory {
     /// What its tags name.
     pub(crate) tagged: HashSet<ContentDigest>,
     /// Its manifests: when written, and what they point at.
-    pub(crate) manifests: HashMap<ContentDigest, Held>,
+    pub(crate) manifests: HashMap<ContentDigest, StoredManifestInfo>,
     /// Its blobs: when linked.
     pub(crate) links: HashMap<ContentDigest, Time>,
 }
 
 /// One manifest.
 #[derive(Debug, Clone)]
-pub(crate) struct Held {
+pub(crate) struct StoredManifestInfo {
     pub(crate) written: Time,
-    pub(crate) points: Arc<Points>,
+    pub(crate) contents: Arc<ManifestContents>,
 }
 
 /// What is to be removed.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Doomed {
-    /// In the order of removal: whoever points first, so that a crash between two steps leaves no broken image.
+pub(crate) struct Removals {
+    /// In the order of removal, an index before its members, so that a crash between two steps leaves no broken image.
     pub(crate) manifests: Vec<ContentDigest>,
     pub(crate) links: Vec<ContentDigest>,
 }
 
-/// Plans. Nothing written after `cutoff` goes.
-pub(crate) fn doomed(inventory: &Inventory, pinned: &HashSet<ContentDigest>, cutoff: Time) -> Doomed {
+/// The removals. Nothing written after `cutoff` is among them.
+pub(crate) fn removals(inventory: &Inventory, pinned: &HashSet<ContentDigest>, cutoff: Time) -> Removals {
     let live = live(inventory, pinned, cutoff);
-    let needed: HashSet<&ContentDigest> = live.iter().flat_map(|digest| inventory.manifests[*digest].points.needs()).collect();
-    let goes = |digest: &ContentDigest, written: Time| written <= cutoff && !needed.contains(digest) && !pinned.contains(digest);
-    let links = inventory.links.iter().filter(|(digest, linked)| goes(digest, **linked)).map(|(digest, _)| *digest).collect();
+    let needed: HashSet<&ContentDigest> = live.iter().flat_map(|digest| inventory.manifests[*digest].contents.needs()).collect();
+    let is_unneeded = |digest: &ContentDigest, written: Time| written <= cutoff && !needed.contains(digest) && !pinned.contains(digest);
+    let links = inventory.links.iter().filter(|(digest, linked)| is_unneeded(digest, **linked)).map(|(digest, _)| *digest).collect();
     let dead: HashSet<ContentDigest> = inventory.manifests.keys().filter(|digest| !live.contains(digest)).copied().collect();
-    Doomed { manifests: pointers_first(inventory, dead), links }
+    Removals { manifests: indexes_first(inventory, dead), links }
 }
 
 fn live<'a>(inventory: &'a Inventory, pinned: &HashSet<ContentDigest>, cutoff: Time) -> HashSet<&'a ContentDigest> {
     let mut referrers: HashMap<&ContentDigest, Vec<&ContentDigest>> = HashMap::new();
-    for (digest, held) in &inventory.manifests {
-        if let Some(subject) = &held.points.subject {
+    for (digest, info) in &inventory.manifests {
+        if let Some(subject) = &info.contents.subject {
             referrers.entry(subject).or_default().push(digest);
         }
     }
-    let is_root =
-        |digest: &ContentDigest, held: &Held| inventory.tagged.contains(digest) || pinned.contains(digest) || held.written > cutoff;
-    let roots = inventory.manifests.iter().filter(|(digest, held)| is_root(digest, held));
+    let is_root = |digest: &ContentDigest, info: &StoredManifestInfo| {
+        inventory.tagged.contains(digest) || pinned.contains(digest) || info.written > cutoff
+    };
+    let roots = inventory.manifests.iter().filter(|(digest, info)| is_root(digest, info));
     let mut waiting: Vec<&ContentDigest> = roots.map(|(digest, _)| digest).collect();
     let mut live = HashSet::new();
     while let Some(digest) = waiting.pop() {
-        let Some((digest, held)) = inventory.manifests.get_key_value(digest) else { continue };
+        let Some((digest, info)) = inventory.manifests.get_key_value(digest) else { continue };
         if live.insert(digest) {
-            waiting.extend(held.points.members.iter().map(|member| &member.digest));
+            waiting.extend(info.contents.members.iter().map(|member| &member.digest));
             waiting.extend(referrers.get(digest).into_iter().flatten());
         }
     }
@@ -70,9 +71,9 @@ fn live<'a>(inventory: &'a Inventory, pinned: &HashSet<ContentDigest>, cutoff: T
 }
 
 /// Content addressing allows no circles, so every index comes before its members.
-fn pointers_first(inventory: &Inventory, dead: HashSet<ContentDigest>) -> Vec<ContentDigest> {
+fn indexes_first(inventory: &Inventory, dead: HashSet<ContentDigest>) -> Vec<ContentDigest> {
     let members_of = |digest: &ContentDigest| {
-        let members = inventory.manifests[digest].points.members.iter().map(|member| member.digest);
+        let members = inventory.manifests[digest].contents.members.iter().map(|member| member.digest);
         members.filter(|member| dead.contains(member)).collect::<Vec<_>>()
     };
     let mut pointed: HashMap<ContentDigest, usize> = dead.iter().map(|digest| (*digest, 0)).collect();
@@ -99,7 +100,7 @@ fn pointers_first(inventory: &Inventory, dead: HashSet<ContentDigest>) -> Vec<Co
 mod tests {
     use super::*;
     use crate::digest::Algorithm;
-    use crate::manifest::Part;
+    use crate::manifest::ContentRef;
     use proptest::collection::vec;
     use proptest::prelude::*;
 
@@ -107,8 +108,8 @@ mod tests {
         ContentDigest::of(Algorithm::Sha256, format!("{kind} {number}").as_bytes())
     }
 
-    fn part(digest: ContentDigest) -> Part {
-        Part { digest, size: 1 }
+    fn part(digest: ContentDigest) -> ContentRef {
+        ContentRef { digest, size: 1 }
     }
 
     fn at(seconds: i64) -> Time {
@@ -125,12 +126,14 @@ mod tests {
                 let mut inventory = Inventory::default();
                 for (number, (blobs, members, subject, written)) in manifests.into_iter().enumerate() {
                     let lower = |any: usize| (number > 0).then(|| digest("manifest", any % number.max(1)));
-                    let points = Points {
+                    let contents = ManifestContents {
                         blobs: blobs.into_iter().map(|blob| part(digest("blob", blob))).collect(),
                         members: members.into_iter().filter_map(lower).map(part).collect(),
                         subject: subject.and_then(lower),
                     };
-                    inventory.manifests.insert(digest("manifest", number), Held { written: at(written), points: Arc::new(points) });
+                    inventory
+                        .manifests
+                        .insert(digest("manifest", number), StoredManifestInfo { written: at(written), contents: Arc::new(contents) });
                 }
                 inventory.tagged = tagged.into_iter().map(|number| digest("manifest", number)).collect();
                 inventory.links = links.into_iter().enumerate().map(|(number, linked)| (digest("blob", number), at(linked))).collect();
@@ -139,25 +142,25 @@ mod tests {
         )
     }
 
-    fn apply(inventory: &mut Inventory, doomed: &Doomed) {
-        doomed.manifests.iter().for_each(|digest| drop(inventory.manifests.remove(digest)));
-        inventory.links.retain(|digest, _| !doomed.links.contains(digest));
+    fn apply(inventory: &mut Inventory, removals: &Removals) {
+        removals.manifests.iter().for_each(|digest| drop(inventory.manifests.remove(digest)));
+        inventory.links.retain(|digest, _| !removals.links.contains(digest));
     }
 
     proptest! {
         #[test]
         fn what_is_needed_or_young_stays((inventory, pinned) in inventories()) {
-            let doomed = doomed(&inventory, &pinned, at(CUTOFF));
-            let gone: HashSet<_> = doomed.manifests.iter().chain(&doomed.links).copied().collect();
-            for (digest, held) in &inventory.manifests {
-                if inventory.tagged.contains(digest) || pinned.contains(digest) || held.written > at(CUTOFF) {
+            let removals = removals(&inventory, &pinned, at(CUTOFF));
+            let gone: HashSet<_> = removals.manifests.iter().chain(&removals.links).copied().collect();
+            for (digest, info) in &inventory.manifests {
+                if inventory.tagged.contains(digest) || pinned.contains(digest) || info.written > at(CUTOFF) {
                     prop_assert!(!gone.contains(digest));
                 }
                 if !gone.contains(digest) {
-                    for need in held.points.needs() {
+                    for need in info.contents.needs() {
                         prop_assert!(!gone.contains(need), "a manifest that stays lost something");
                     }
-                } else if let Some(subject) = &held.points.subject {
+                } else if let Some(subject) = &info.contents.subject {
                     prop_assert!(gone.contains(subject) || !inventory.manifests.contains_key(subject), "a referrer went before its subject");
                 }
             }
@@ -168,27 +171,27 @@ mod tests {
 
         #[test]
         fn a_second_round_finds_nothing((mut inventory, pinned) in inventories()) {
-            let first = doomed(&inventory, &pinned, at(CUTOFF));
+            let first = removals(&inventory, &pinned, at(CUTOFF));
             apply(&mut inventory, &first);
-            prop_assert_eq!(doomed(&inventory, &pinned, at(CUTOFF)), Doomed::default());
+            prop_assert_eq!(removals(&inventory, &pinned, at(CUTOFF)), Removals::default());
         }
 
         #[test]
         fn nothing_useless_and_old_stays((inventory, pinned) in inventories()) {
-            let doomed = doomed(&inventory, &pinned, at(CUTOFF));
+            let removals = removals(&inventory, &pinned, at(CUTOFF));
             let unrooted = Inventory { tagged: HashSet::new(), manifests: inventory.manifests, links: inventory.links };
-            let all = super::doomed(&unrooted, &HashSet::new(), at(1000));
+            let all = super::removals(&unrooted, &HashSet::new(), at(1000));
             prop_assert_eq!(all.manifests.len(), unrooted.manifests.len());
             prop_assert_eq!(all.links.len(), unrooted.links.len());
-            prop_assert!(doomed.manifests.len() <= all.manifests.len());
+            prop_assert!(removals.manifests.len() <= all.manifests.len());
         }
 
         #[test]
         fn an_index_goes_before_its_members((inventory, pinned) in inventories()) {
-            let doomed = doomed(&inventory, &pinned, at(CUTOFF));
-            for (place, digest) in doomed.manifests.iter().enumerate() {
-                for member in &inventory.manifests[digest].points.members {
-                    prop_assert!(!doomed.manifests[..place].contains(&member.digest));
+            let removals = removals(&inventory, &pinned, at(CUTOFF));
+            for (place, digest) in removals.manifests.iter().enumerate() {
+                for member in &inventory.manifests[digest].contents.members {
+                    prop_assert!(!removals.manifests[..place].contains(&member.digest));
                 }
             }
         }

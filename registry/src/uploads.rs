@@ -1,200 +1,248 @@
-//! Uploads, as clients see them: begin (or mount, or all at once), add, look, finish, cancel.
+//! Open uploads: one staged file for each, in the staging directory.
+//!
+//! ```text
+//!   begin ──► open ──append──► open ──seal──► verified ──publish, close──► gone
+//!               │                                │
+//!               └── discard, expire ─────────────┴──► gone
+//! ```
+//! Owns the staging directory. An upload survives a restart: the length of its file is its progress, and a second file beside
+//! it names its repository.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
-use axum::response::{IntoResponse, Response};
-use http::{HeaderName, StatusCode, header};
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::Mutex as AsyncMutex;
 
-use crate::blobs;
-use crate::digest::{Algorithm, ContentDigest};
-use crate::endpoint::{Answer, CONTENT_DIGEST, Call, Refusal, bare};
-use crate::grant::Right;
-use crate::intake::Intake;
+use crate::digest::{Algorithm, RunningHash};
+use crate::error::RegistryError;
 use crate::name::RepositoryName;
-use crate::problem::{Code, Problem};
-use crate::range;
-use crate::upload::{Upload, Writing};
+use crate::upload_writer::{Progress, UploadWriter, blocking};
 
-const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+/// Extension of the file that names the repository of an upload.
+const REPOSITORY_FILE: &str = "repository";
 
-/// `POST /v2/<name>/blobs/uploads/`, with `mount` and `from`, with `digest`, or bare.
-pub(crate) async fn begin(call: &Call, repository: &RepositoryName, intake: &mut Intake) -> Answer {
-    let digest = digest_parameter(call, "digest")?;
-    if let Some(mounted) = digest_parameter(call, "mount")?
-        && mount(call, repository, &mounted).await?
-    {
-        return Ok(created(repository, &mounted));
+/// The open uploads of a registry.
+#[derive(Debug)]
+pub(crate) struct Uploads {
+    dir: PathBuf,
+    open: Mutex<HashMap<String, Arc<Upload>>>,
+}
+
+/// One open upload.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    pub(crate) id: String,
+    pub(crate) repository: RepositoryName,
+    path: PathBuf,
+    progress: Arc<AsyncMutex<Progress>>,
+}
+
+impl Uploads {
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self { dir: dir.into(), open: Mutex::default() }
     }
-    let algorithm = match (digest, call.parameter("digest-algorithm")) {
-        (Some(digest), _) => digest.algorithm(),
-        (None, Some("sha512")) => Algorithm::Sha512,
-        (None, None | Some("sha256")) => Algorithm::Sha256,
-        (None, Some(_)) => return Err(Problem::new(Code::DigestInvalid, "digests are made by sha256 or sha512").into()),
-    };
-    let cap = call.registry.limits.uploads_per_repository;
-    let Some(upload) = call.registry.uploads.begin(repository, algorithm, cap).await? else {
-        let problem = Problem::new(Code::TooManyRequests, format!("{cap} uploads to this repository are open; finish or cancel some"));
-        return Err(problem.with(header::RETRY_AFTER, "5").into());
-    };
-    let Some(digest) = digest else {
-        return Ok(bare(StatusCode::ACCEPTED, progress(&upload, 0)));
-    };
-    let writing = pen(&upload).await?;
-    match receive(call, intake, writing, None).await {
-        Ok(writing) => complete(call, writing, repository, digest).await,
-        Err(refusal) => {
-            // Discard was told its id, so nobody can go on with it.
-            give_up(call, &upload).await;
-            Err(refusal)
+
+    /// A new upload, unless the repository has `cap` of them already.
+    pub(crate) async fn begin(
+        &self,
+        repository: &RepositoryName,
+        algorithm: Algorithm,
+        cap: usize,
+    ) -> Result<Option<Arc<Upload>>, RegistryError> {
+        if self.table().values().filter(|upload| upload.repository == *repository).count() >= cap {
+            return Ok(None);
+        }
+        let id = fresh_id();
+        let (path, repository_file) = (self.dir.join(&id), self.repository_file(&id));
+        let (for_file, for_repository_file, name) = (path.clone(), repository_file.clone(), repository.to_string());
+        let made = blocking(move || {
+            std::fs::write(for_repository_file, name)?;
+            File::options().write(true).create_new(true).open(for_file).map(drop)
+        });
+        made.await.map_err(|source| RegistryError::File { path: path.clone(), source })?;
+        let progress = Progress { size: 0, hash: Some(RunningHash::new(algorithm)), closed: false };
+        let upload = Upload { id: id.clone(), repository: repository.clone(), path, progress: Arc::new(AsyncMutex::new(progress)) };
+        let upload = Arc::new(upload);
+        self.table().insert(id, upload.clone());
+        Ok(Some(upload))
+    }
+
+    /// An open upload of a repository; one that an earlier process began is resumed.
+    pub(crate) async fn find(&self, repository: &RepositoryName, id: &str) -> Result<Option<Arc<Upload>>, RegistryError> {
+        if !is_id(id) {
+            return Ok(None);
+        }
+        let known = self.table().get(id).cloned();
+        let upload = match known {
+            Some(upload) => upload,
+            None => match self.recover(id).await? {
+                // Another request may have resumed it at the same time: its progress counts.
+                Some(upload) => self.table().entry(id.into()).or_insert_with(|| Arc::new(upload)).clone(),
+                None => return Ok(None),
+            },
+        };
+        Ok((upload.repository == *repository).then_some(upload))
+    }
+
+    async fn recover(&self, id: &str) -> Result<Option<Upload>, RegistryError> {
+        let (path, repository_file) = (self.dir.join(id), self.repository_file(id));
+        let for_file = path.clone();
+        let read = blocking(move || Ok((std::fs::read_to_string(repository_file)?, std::fs::metadata(for_file)?.len())));
+        match read.await {
+            Ok((name, size)) => {
+                let progress = Progress { size, hash: None, closed: false };
+                let upload = |repository| Upload { id: id.into(), repository, path, progress: Arc::new(AsyncMutex::new(progress)) };
+                Ok(RepositoryName::new(name).ok().map(upload))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(RegistryError::File { path, source }),
         }
     }
-}
 
-async fn give_up(call: &Call, upload: &Arc<Upload>) {
-    // What can not be removed now expires.
-    if let Ok(Some(writing)) = upload.write().await {
-        call.registry.uploads.discard(writing).await;
+    /// Ends an upload whose file was published.
+    pub(crate) async fn close(&self, writer: UploadWriter) {
+        self.forget(writer, false).await;
     }
-}
 
-/// Takes in the body at its place. When there is no room left, what came so far must not take it from others.
-async fn take_in(call: &Call, upload: &Arc<Upload>, intake: &mut Intake) -> Result<Writing, Refusal> {
-    let (writing, length) = place(call, upload).await?;
-    let taken = receive(call, intake, writing, length).await;
-    if matches!(&taken, Err(Refusal::Failure(error)) if error.is_full()) {
-        give_up(call, upload).await;
+    /// Ends an upload and removes its file.
+    pub(crate) async fn discard(&self, writer: UploadWriter) {
+        self.forget(writer, true).await;
     }
-    taken
-}
 
-/// Shows a blob of another repository in this one, if the caller may read it there.
-async fn mount(call: &Call, repository: &RepositoryName, digest: &ContentDigest) -> Result<bool, Refusal> {
-    let Some(from) = call.parameter("from").and_then(|from| RepositoryName::new(from).ok()) else { return Ok(false) };
-    if !call.grant.may(&from, Right::Pull) || call.registry.storage.link(&from, digest).await?.is_none() {
-        return Ok(false);
+    async fn forget(&self, mut writer: UploadWriter, with_bytes: bool) {
+        writer.close();
+        let (id, path) = (writer.id().to_owned(), writer.path().to_owned());
+        let repository_file = self.repository_file(&id);
+        // A file that stays behind expires later.
+        let _ = blocking(move || {
+            if with_bytes {
+                std::fs::remove_file(path)?;
+            }
+            std::fs::remove_file(repository_file)
+        })
+        .await;
+        self.table().remove(&id);
     }
-    Ok(call.registry.attach(repository, digest).await?)
-}
 
-/// `GET /v2/<name>/blobs/uploads/<id>`
-pub(crate) async fn status(call: &Call, repository: &RepositoryName, id: &str) -> Answer {
-    let upload = find(call, repository, id).await?;
-    let size = upload.size().await.ok_or_else(unknown)?;
-    Ok(bare(StatusCode::NO_CONTENT, progress(&upload, size)))
-}
-
-/// `PATCH /v2/<name>/blobs/uploads/<id>`
-pub(crate) async fn patch(call: &Call, repository: &RepositoryName, id: &str, intake: &mut Intake) -> Answer {
-    let upload = find(call, repository, id).await?;
-    let writing = take_in(call, &upload, intake).await?;
-    Ok(bare(StatusCode::ACCEPTED, progress(&upload, writing.size())))
-}
-
-/// `PUT /v2/<name>/blobs/uploads/<id>?digest=<digest>`, with the last bytes or without.
-pub(crate) async fn finish(call: &Call, repository: &RepositoryName, id: &str, intake: &mut Intake) -> Answer {
-    let digest = digest_parameter(call, "digest")?;
-    let digest = digest.ok_or_else(|| Problem::new(Code::DigestInvalid, "the digest of the whole blob is needed"))?;
-    let upload = find(call, repository, id).await?;
-    let writing = take_in(call, &upload, intake).await?;
-    complete(call, writing, repository, digest).await
-}
-
-/// `DELETE /v2/<name>/blobs/uploads/<id>`
-pub(crate) async fn cancel(call: &Call, repository: &RepositoryName, id: &str) -> Answer {
-    let upload = find(call, repository, id).await?;
-    let writing = pen(&upload).await?;
-    call.registry.uploads.discard(writing).await;
-    Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-async fn find(call: &Call, repository: &RepositoryName, id: &str) -> Result<Arc<Upload>, Refusal> {
-    Ok(call.registry.uploads.find(repository, id).await?.ok_or_else(unknown)?)
-}
-
-async fn pen(upload: &Arc<Upload>) -> Result<Writing, Refusal> {
-    Ok(upload.write().await?.ok_or_else(unknown)?)
-}
-
-/// Takes the pen where a chunk says it belongs; also how long the chunk says it is.
-async fn place(call: &Call, upload: &Arc<Upload>) -> Result<(Writing, Option<u64>), Refusal> {
-    let chunk = match call.header(header::CONTENT_RANGE) {
-        Some(value) => {
-            let chunk = range::chunk(value);
-            Some(chunk.ok_or_else(|| Problem::new(Code::ChunkOutOfOrder, "the Content-Range of a chunk is `first-last`"))?)
+    /// Ends uploads without a write since `cutoff`. Returns their number and their bytes.
+    pub(crate) async fn expire(&self, cutoff: SystemTime) -> Result<(u64, u64), RegistryError> {
+        let mut ended = (0, 0);
+        for (id, found) in self.found().await? {
+            if found.touched > cutoff {
+                continue;
+            }
+            let known = self.table().get(&id).cloned();
+            if let Some(upload) = known {
+                // It is being written to.
+                let Ok(mut progress) = upload.progress.clone().try_lock_owned() else { continue };
+                progress.closed = true;
+            }
+            let (path, repository_file) = (self.dir.join(&id), self.repository_file(&id));
+            let removed = blocking(move || {
+                for file in [path, repository_file] {
+                    match std::fs::remove_file(&file) {
+                        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                        _ => {}
+                    }
+                }
+                Ok(())
+            });
+            removed.await.map_err(|source| RegistryError::File { path: self.dir.clone(), source })?;
+            self.table().remove(&id);
+            ended = (ended.0 + 1, ended.1 + found.size);
         }
-        None => None,
-    };
-    let writing = pen(upload).await?;
-    if let Some(chunk) = &chunk
-        && chunk.start != writing.size()
-    {
-        let message = format!("the next chunk begins at byte {}, not {}", writing.size(), chunk.start);
-        let [location, range, id] = progress(upload, writing.size());
-        let problem = Problem::new(Code::ChunkOutOfOrder, message);
-        return Err(problem.with(location.0, location.1).with(range.0, range.1).with(id.0, id.1).into());
+        Ok(ended)
     }
-    Ok((writing, chunk.map(|chunk| chunk.end - chunk.start)))
+
+    /// Bytes in the staging directory.
+    pub(crate) async fn bytes(&self) -> Result<u64, RegistryError> {
+        Ok(self.found().await?.values().map(|found| found.size).sum())
+    }
+
+    async fn found(&self) -> Result<HashMap<String, Found>, RegistryError> {
+        let dir = self.dir.clone();
+        let read = blocking(move || {
+            let mut all: HashMap<String, Found> = HashMap::new();
+            for entry in std::fs::read_dir(dir)? {
+                let entry = entry?;
+                let name = entry.file_name();
+                let Some(name) = name.to_str() else { continue };
+                let (id, is_repository_file) = name.split_once('.').map_or((name, false), |(id, _)| (id, true));
+                let Ok(metadata) = entry.metadata() else { continue };
+                if !is_id(id) {
+                    continue;
+                }
+                let touched = metadata.modified()?;
+                let found = all.entry(id.into()).or_insert(Found { touched, size: 0 });
+                found.touched = found.touched.max(touched);
+                found.size += if is_repository_file { 0 } else { metadata.len() };
+            }
+            Ok(all)
+        });
+        read.await.map_err(|source| RegistryError::File { path: self.dir.clone(), source })
+    }
+
+    fn repository_file(&self, id: &str) -> PathBuf {
+        self.dir.join(format!("{id}.{REPOSITORY_FILE}"))
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Upload>>> {
+        // The map stays whole through a panic: every step on it is a single call.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Takes in the body. While one batch is hashed and written, the next comes in.
-async fn receive(call: &Call, intake: &mut Intake, mut writing: Writing, length: Option<u64>) -> Result<Writing, Refusal> {
-    let cap = call.registry.limits.blob_bytes;
-    let start = writing.size();
-    let mut batch = intake.batch().await?;
-    while !batch.is_empty() {
-        let end = writing.size() + batch.iter().map(|piece| piece.len() as u64).sum::<u64>();
-        if end > cap {
-            writing.undo().await?;
-            return Err(Problem::new(Code::TooLarge, format!("a blob has at most {cap} bytes")).into());
+struct Found {
+    touched: SystemTime,
+    size: u64,
+}
+
+impl Upload {
+    /// Waits for exclusive access and returns the writer. `None` when the upload has ended meanwhile.
+    pub(crate) async fn writer(self: &Arc<Self>) -> Result<Option<UploadWriter>, RegistryError> {
+        let progress = self.progress.clone().lock_owned().await;
+        if progress.closed {
+            return Ok(None);
         }
-        if length.is_some_and(|length| end > start + length) {
-            writing.undo().await?;
-            return Err(wrong_length().into());
+        let (path, size) = (self.path.clone(), progress.size);
+        let opened = blocking(move || {
+            let file = File::options().append(true).open(path)?;
+            // A failed write leaves bytes that do not count.
+            if file.metadata()?.len() != size {
+                file.set_len(size)?;
+            }
+            Ok(file)
+        });
+        match opened.await {
+            Ok(file) => Ok(Some(UploadWriter::new(self.id.clone(), self.path.clone(), progress, file))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(RegistryError::File { path: self.path.clone(), source }),
         }
-        let (appended, next) = tokio::join!(writing.append(batch), intake.batch());
-        // A body that breaks off leaves what came whole; its sender asks how far it got and goes on.
-        (writing, batch) = (appended?, next?);
     }
-    if length.is_some_and(|length| writing.size() != start + length) {
-        writing.undo().await?;
-        return Err(wrong_length().into());
+
+    /// The bytes that have arrived; `None` when the upload has ended.
+    pub(crate) async fn size(&self) -> Option<u64> {
+        let progress = self.progress.lock().await;
+        (!progress.closed).then_some(progress.size)
     }
-    Ok(writing)
 }
 
-/// Verifies and publishes.
-async fn complete(call: &Call, writing: Writing, repository: &RepositoryName, digest: ContentDigest) -> Answer {
-    let (writing, actual) = writing.seal(digest.algorithm()).await?;
-    if actual != digest {
-        call.registry.uploads.discard(writing).await;
-        return Err(Problem::new(Code::DigestInvalid, format!("the content is {actual}, not {digest}")).into());
-    }
-    call.registry.shelve(writing, repository, &digest).await?;
-    Ok(created(repository, &digest))
+fn fresh_id() -> String {
+    let mut bytes = [0; 16];
+    SystemRandom::new().fill(&mut bytes).expect("the kernel always has random bytes");
+    hex::encode(bytes)
 }
 
-fn digest_parameter(call: &Call, name: &str) -> Result<Option<ContentDigest>, Problem> {
-    let digest = call.parameter(name).map(ContentDigest::parse).transpose();
-    digest.map_err(|bad| Problem::new(Code::DigestInvalid, bad.to_string()))
+fn is_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
-fn progress(upload: &Upload, size: u64) -> [(HeaderName, String); 3] {
-    [
-        (header::LOCATION, format!("/v2/{}/blobs/uploads/{}", upload.repository, upload.id)),
-        (header::RANGE, format!("0-{}", size.saturating_sub(1))),
-        (UPLOAD_ID, upload.id.clone()),
-    ]
-}
-
-fn created(repository: &RepositoryName, digest: &ContentDigest) -> Response {
-    let location = (header::LOCATION, format!("/v2/{repository}/blobs/{digest}"));
-    bare(StatusCode::CREATED, [location, (CONTENT_DIGEST, digest.to_string()), (header::ETAG, blobs::etag(digest))])
-}
-
-fn unknown() -> Problem {
-    Problem::new(Code::BlobUploadUnknown, "there is no such upload")
-}
-
-fn wrong_length() -> Problem {
-    Problem::new(Code::SizeInvalid, "the body is not as long as its Content-Range")
+/// The time of the last write before which an upload expires.
+pub(crate) fn idle_since(now: SystemTime, idle: Duration) -> SystemTime {
+    now.checked_sub(idle).unwrap_or(SystemTime::UNIX_EPOCH)
 }

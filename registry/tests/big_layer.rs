@@ -19,18 +19,18 @@ fn peak() -> u64 {
 
 #[tokio::test]
 async fn memory_does_not_grow_with_a_layer() {
-    let house = House::start(Backend::Disk).await;
-    house.push_image("acme/shop", "warm", "up").await;
+    let server = TestRegistry::start(Backend::Disk).await;
+    server.push_image("acme/shop", "warm", "up").await;
     let piece = bytes::Bytes::from(vec![0; PIECE]);
     let before = peak();
-    let location = house.begin("acme/shop").await;
+    let location = server.begin("acme/shop").await;
     let pieces = (0..PIECES).map(move |_| Ok::<_, std::io::Error>(piece.clone()));
     let body = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
-    expect(house.patch(&location).body(body).send().await.expect("an answer"), StatusCode::ACCEPTED).await;
-    let put = house.put(&format!("{location}?digest={GIGABYTE_OF_ZEROS}")).send().await.expect("an answer");
+    expect(server.patch(&location).body(body).send().await.expect("an answer"), StatusCode::ACCEPTED).await;
+    let put = server.put(&format!("{location}?digest={GIGABYTE_OF_ZEROS}")).send().await.expect("an answer");
     expect(put, StatusCode::CREATED).await;
 
-    let got = house.get(&format!("/v2/acme/shop/blobs/{GIGABYTE_OF_ZEROS}")).send().await.expect("an answer");
+    let got = server.get(&format!("/v2/acme/shop/blobs/{GIGABYTE_OF_ZEROS}")).send().await.expect("an answer");
     let mut got = expect(got, StatusCode::OK).await.bytes_stream();
     let (zeros, mut length) = (vec![0; PIECE], 0);
     while let Some(piece) = got.next().await {

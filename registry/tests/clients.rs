@@ -63,9 +63,9 @@ impl Drop for Images {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn docker_pushes_and_pulls() {
-    let house = House::start(Backend::Disk).await;
+    let server = TestRegistry::start(Backend::Disk).await;
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let address = house.address.to_string();
+    let address = server.address.to_string();
     let login = docker_config(dir.path(), &address, "acme", "pw");
     let tar = small_tar(dir.path(), &format!("hello from {address}"));
     let (image, deep) = (format!("{address}/acme/shop:v1"), format!("{address}/acme/teams/web/shop:v1"));
@@ -84,7 +84,7 @@ async fn docker_pushes_and_pulls() {
     ok("docker", words(&format!("tag {image} {deep}"))).await;
     let pushed = ok("docker", words(&format!("--config {login} push {deep}"))).await;
     assert!(pushed.contains("Mounted from acme/shop"), "{pushed}");
-    assert_eq!(house.registry.usage().await.expect("a usage").blobs, 2);
+    assert_eq!(server.registry.usage().await.expect("a usage").blobs, 2);
 
     ok("docker", words(&format!("image rm {image} {deep}"))).await;
     let rival = docker_config(dir.path(), &address, "rival", "pw");
@@ -94,7 +94,7 @@ async fn docker_pushes_and_pulls() {
     let again = ok("docker", vec!["image".into(), "inspect".into(), "--format".into(), "{{.Id}}".into(), image.clone()]).await;
     assert_eq!(again, id, "the same image came back");
     // By digest, the way releases are pulled.
-    let head = house.head("/v2/acme/shop/manifests/v1").send().await.expect("an answer");
+    let head = server.head("/v2/acme/shop/manifests/v1").send().await.expect("an answer");
     let by_digest = format!("{address}/acme/shop@{}", header(&head, "docker-content-digest"));
     ok("docker", words(&format!("--config {reader} pull {by_digest}"))).await;
 }
@@ -102,7 +102,7 @@ async fn docker_pushes_and_pulls() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn skopeo_copies_inspects_lists_and_deletes() {
     for backend in BACKENDS {
-        let house = House::start(backend).await;
+        let server = TestRegistry::start(backend).await;
         let dir = tempfile::tempdir().expect("a temporary directory");
         let tar = small_tar(dir.path(), "hello");
         let content = fs::read(&tar).expect("a tar");
@@ -113,15 +113,15 @@ async fn skopeo_copies_inspects_lists_and_deletes() {
             "rootfs": { "type": "layers", "diff_ids": [sha256(&content).to_string()] }
         });
         let config = config.to_string();
-        house.push_blob("acme/shop", config.as_bytes()).await;
-        house.push_blob("acme/shop", &layer).await;
+        server.push_blob("acme/shop", config.as_bytes()).await;
+        server.push_blob("acme/shop", &layer).await;
         let document = image(config.as_bytes(), &[&layer]);
-        expect(house.push_manifest("acme/shop", "v1", &document).await, StatusCode::CREATED).await;
+        expect(server.push_manifest("acme/shop", "v1", &document).await, StatusCode::CREATED).await;
         let bytes = document.to_string();
         let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor(IMAGE, bytes.as_bytes())] });
-        expect(house.push_manifest("acme/shop", "all", &index).await, StatusCode::CREATED).await;
+        expect(server.push_manifest("acme/shop", "all", &index).await, StatusCode::CREATED).await;
 
-        let at = |name: &str| format!("docker://{}/{name}", house.address);
+        let at = |name: &str| format!("docker://{}/{name}", server.address);
         let inspected = ok("skopeo", words(&format!("inspect --tls-verify=false --creds acme:pw {}", at("acme/shop:v1")))).await;
         let inspected: Value = serde_json::from_str(&inspected).expect("a document");
         assert_eq!(inspected["Digest"], sha256(bytes.as_bytes()).to_string());
@@ -136,14 +136,14 @@ async fn skopeo_copies_inspects_lists_and_deletes() {
             words(&format!("copy {options} --all --src-creds acme:pw --dest-creds acme:pw {} {}", at("acme/shop:all"), at("acme/b/c:all"))),
         )
         .await;
-        let same = house.get("/v2/rival/copy/manifests/v1").send().await.expect("an answer");
+        let same = server.get("/v2/rival/copy/manifests/v1").send().await.expect("an answer");
         assert_eq!(same.text().await.expect("a body"), bytes);
-        assert_eq!(house.status("/v2/acme/b/c/manifests/all").await, StatusCode::OK);
+        assert_eq!(server.status("/v2/acme/b/c/manifests/all").await, StatusCode::OK);
         let tags = ok("skopeo", words(&format!("list-tags --tls-verify=false --creds acme:pw {}", at("acme/shop")))).await;
         let tags: Value = serde_json::from_str(&tags).expect("a document");
         assert_eq!(tags["Tags"], json!(["all", "v1"]));
         ok("skopeo", words(&format!("delete --tls-verify=false --creds acme:pw {}", at("acme/b/c:all")))).await;
-        assert_eq!(house.status("/v2/acme/b/c/manifests/all").await, StatusCode::NOT_FOUND);
+        assert_eq!(server.status("/v2/acme/b/c/manifests/all").await, StatusCode::NOT_FOUND);
         // Wrong token, other tenant, no token, reading rights alone.
         for creds in ["--creds acme:wrong", "--creds rival:pw", "--no-creds"] {
             let refused = ran("skopeo", words(&format!("inspect --tls-verify=false {creds} {}", at("acme/shop:v1")))).await;

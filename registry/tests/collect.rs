@@ -17,25 +17,25 @@ use tokio::sync::Notify;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Collects as if it were two days later: whatever is there is old.
-async fn collect_later(house: &House, pinned: &[ContentDigest]) -> Swept {
+async fn collect_later(server: &TestRegistry, pinned: &[ContentDigest]) -> Swept {
     let pinned: HashSet<_> = pinned.iter().copied().collect();
-    house.registry.collect(Utc::now() + TimeDelta::days(2), HOUR, &pinned).await.expect("a collection")
+    server.registry.collect(Utc::now() + TimeDelta::days(2), HOUR, &pinned).await.expect("a collection")
 }
 
-async fn collect_now(house: &House) -> Swept {
-    house.registry.collect(Utc::now(), HOUR, &HashSet::new()).await.expect("a collection")
+async fn collect_now(server: &TestRegistry) -> Swept {
+    server.registry.collect(Utc::now(), HOUR, &HashSet::new()).await.expect("a collection")
 }
 
 /// Whether an image can be pulled whole; answers what is missing.
-async fn missing_of(house: &House, repository: &str, reference: &str) -> Option<String> {
-    let manifest = house.get(&format!("/v2/{repository}/manifests/{reference}")).send().await.expect("an answer");
+async fn missing_of(server: &TestRegistry, repository: &str, reference: &str) -> Option<String> {
+    let manifest = server.get(&format!("/v2/{repository}/manifests/{reference}")).send().await.expect("an answer");
     if manifest.status() != StatusCode::OK {
         return Some(format!("the manifest {reference}: {}", manifest.status()));
     }
     let manifest: Value = manifest.json().await.expect("a manifest");
     for part in manifest["layers"].as_array().expect("layers").iter().chain([&manifest["config"]]) {
         let digest = part["digest"].as_str().expect("a digest");
-        let blob = house.get(&format!("/v2/{repository}/blobs/{digest}")).send().await.expect("an answer");
+        let blob = server.get(&format!("/v2/{repository}/blobs/{digest}")).send().await.expect("an answer");
         if blob.status() != StatusCode::OK {
             return Some(format!("{digest} of {reference}: {}", blob.status()));
         }
@@ -50,134 +50,134 @@ async fn missing_of(house: &House, repository: &str, reference: &str) -> Option<
 #[tokio::test]
 async fn what_nothing_leads_to_goes() {
     for backend in BACKENDS {
-        let house = House::start(backend).await;
-        let old = house.push_image("acme/shop", "latest", "one").await;
-        let new = house.push_image("acme/shop", "latest", "two").await;
-        house.push_blob("acme/shop", b"nobody names it").await;
-        let before = house.registry.usage().await.expect("a usage");
+        let server = TestRegistry::start(backend).await;
+        let old = server.push_image("acme/shop", "latest", "one").await;
+        let new = server.push_image("acme/shop", "latest", "two").await;
+        server.push_blob("acme/shop", b"nobody names it").await;
+        let before = server.registry.usage().await.expect("a usage");
         assert_eq!((before.blobs, before.manifests, before.repositories), (5, 2, 1));
 
-        assert_eq!(collect_now(&house).await, Swept::default(), "everything is young");
-        let swept = collect_later(&house, &[]).await;
+        assert_eq!(collect_now(&server).await, Swept::default(), "everything is young");
+        let swept = collect_later(&server, &[]).await;
         assert_eq!((swept.manifests, swept.blobs), (1, 3));
-        let after = house.registry.usage().await.expect("a usage");
+        let after = server.registry.usage().await.expect("a usage");
         assert_eq!(before.bytes - after.bytes, swept.bytes);
-        assert_eq!(missing_of(&house, "acme/shop", "latest").await, None);
-        assert_eq!(missing_of(&house, "acme/shop", &new.to_string()).await, None);
-        assert_eq!(house.status(&format!("/v2/acme/shop/manifests/{old}")).await, StatusCode::NOT_FOUND);
-        assert_eq!(collect_later(&house, &[]).await, Swept::default(), "a second round finds nothing");
+        assert_eq!(missing_of(&server, "acme/shop", "latest").await, None);
+        assert_eq!(missing_of(&server, "acme/shop", &new.to_string()).await, None);
+        assert_eq!(server.status(&format!("/v2/acme/shop/manifests/{old}")).await, StatusCode::NOT_FOUND);
+        assert_eq!(collect_later(&server, &[]).await, Swept::default(), "a second round finds nothing");
     }
 }
 
 #[tokio::test]
 async fn pinned_images_stay_without_a_tag() {
-    let house = House::start(Backend::Disk).await;
-    let pinned = house.push_image("acme/shop", "latest", "one").await;
-    house.push_image("acme/shop", "latest", "two").await;
-    let gone = house.delete("/v2/acme/shop/manifests/latest").send().await.expect("an answer");
+    let server = TestRegistry::start(Backend::Disk).await;
+    let pinned = server.push_image("acme/shop", "latest", "one").await;
+    server.push_image("acme/shop", "latest", "two").await;
+    let gone = server.delete("/v2/acme/shop/manifests/latest").send().await.expect("an answer");
     expect(gone, StatusCode::ACCEPTED).await;
-    let swept = collect_later(&house, &[pinned]).await;
+    let swept = collect_later(&server, &[pinned]).await;
     assert_eq!(swept.manifests, 1);
-    assert_eq!(missing_of(&house, "acme/shop", &pinned.to_string()).await, None);
-    let swept = collect_later(&house, &[]).await;
+    assert_eq!(missing_of(&server, "acme/shop", &pinned.to_string()).await, None);
+    let swept = collect_later(&server, &[]).await;
     assert_eq!((swept.manifests, swept.blobs), (1, 2));
-    assert_eq!(house.registry.usage().await.expect("a usage").bytes, 0);
+    assert_eq!(server.registry.usage().await.expect("a usage").bytes, 0);
 }
 
 #[tokio::test]
 async fn members_and_referrers_stay_with_what_they_belong_to() {
     for backend in BACKENDS {
-        let house = House::start(backend).await;
+        let server = TestRegistry::start(backend).await;
         let mut members = Vec::new();
         for seed in ["amd64", "arm64"] {
-            let document = house.push_parts("acme/shop", seed).await;
+            let document = server.push_parts("acme/shop", seed).await;
             let bytes = document.to_string();
             let digest = sha256(bytes.as_bytes());
-            expect(house.push_manifest("acme/shop", &digest.to_string(), &document).await, StatusCode::CREATED).await;
+            expect(server.push_manifest("acme/shop", &digest.to_string(), &document).await, StatusCode::CREATED).await;
             members.push((digest, descriptor(IMAGE, bytes.as_bytes())));
         }
         let manifests: Vec<&Value> = members.iter().map(|(_, descriptor)| descriptor).collect();
         let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests });
-        expect(house.push_manifest("acme/shop", "v1", &index).await, StatusCode::CREATED).await;
+        expect(server.push_manifest("acme/shop", "v1", &index).await, StatusCode::CREATED).await;
         // A signature of one member, and a note on the signature.
-        house.push_blob("acme/shop", b"{}").await;
+        server.push_blob("acme/shop", b"{}").await;
         let mut signature = image(b"{}", &[]);
         signature["subject"] = members[0].1.clone();
         let signed = sha256(signature.to_string().as_bytes());
-        expect(house.push_manifest("acme/shop", &signed.to_string(), &signature).await, StatusCode::CREATED).await;
+        expect(server.push_manifest("acme/shop", &signed.to_string(), &signature).await, StatusCode::CREATED).await;
         let mut note = image(b"{}", &[]);
         note["subject"] = descriptor(IMAGE, signature.to_string().as_bytes());
         let noted = sha256(note.to_string().as_bytes());
-        expect(house.push_manifest("acme/shop", &noted.to_string(), &note).await, StatusCode::CREATED).await;
+        expect(server.push_manifest("acme/shop", &noted.to_string(), &note).await, StatusCode::CREATED).await;
 
-        assert_eq!(collect_later(&house, &[]).await, Swept::default());
+        assert_eq!(collect_later(&server, &[]).await, Swept::default());
         for digest in [members[0].0, members[1].0, signed, noted] {
-            assert_eq!(missing_of(&house, "acme/shop", &digest.to_string()).await, None);
+            assert_eq!(missing_of(&server, "acme/shop", &digest.to_string()).await, None);
         }
-        let gone = house.delete("/v2/acme/shop/manifests/v1").send().await.expect("an answer");
+        let gone = server.delete("/v2/acme/shop/manifests/v1").send().await.expect("an answer");
         expect(gone, StatusCode::ACCEPTED).await;
-        let swept = collect_later(&house, &[]).await;
+        let swept = collect_later(&server, &[]).await;
         assert_eq!((swept.manifests, swept.blobs), (5, 5));
-        let left = house.registry.usage().await.expect("a usage");
+        let left = server.registry.usage().await.expect("a usage");
         assert_eq!((left.bytes, left.repositories), (0, 0), "nor are descriptors of referrers left");
     }
 }
 
 #[tokio::test]
 async fn shared_content_goes_with_its_last_repository() {
-    let house = House::start(Backend::Disk).await;
-    house.push_image("acme/shop", "v1", "one").await;
-    house.push_image("rival/shop", "v1", "one").await;
-    assert_eq!(house.registry.usage().await.expect("a usage").blobs, 2);
-    assert_eq!(house.registry.remove_within(&name("acme")).await.expect("a removal"), 1);
-    assert_eq!(collect_later(&house, &[]).await.blobs, 0);
-    assert_eq!(missing_of(&house, "rival/shop", "v1").await, None);
-    assert_eq!(house.status("/v2/acme/shop/manifests/v1").await, StatusCode::NOT_FOUND);
-    house.registry.remove_within(&name("rival/shop")).await.expect("a removal");
-    assert_eq!(collect_later(&house, &[]).await.blobs, 2);
+    let server = TestRegistry::start(Backend::Disk).await;
+    server.push_image("acme/shop", "v1", "one").await;
+    server.push_image("rival/shop", "v1", "one").await;
+    assert_eq!(server.registry.usage().await.expect("a usage").blobs, 2);
+    assert_eq!(server.registry.remove_within(&name("acme")).await.expect("a removal"), 1);
+    assert_eq!(collect_later(&server, &[]).await.blobs, 0);
+    assert_eq!(missing_of(&server, "rival/shop", "v1").await, None);
+    assert_eq!(server.status("/v2/acme/shop/manifests/v1").await, StatusCode::NOT_FOUND);
+    server.registry.remove_within(&name("rival/shop")).await.expect("a removal");
+    assert_eq!(collect_later(&server, &[]).await.blobs, 2);
 }
 
 #[tokio::test]
 async fn uploads_expire_when_nobody_goes_on() {
-    let house = House::start(Backend::Disk).await;
-    let location = house.begin("acme/shop").await;
-    expect(house.patch(&location).body(noise(1000, 1)).send().await.expect("an answer"), StatusCode::ACCEPTED).await;
-    assert_eq!(collect_now(&house).await, Swept::default());
-    expect(house.get(&location).send().await.expect("an answer"), StatusCode::NO_CONTENT).await;
-    let swept = collect_later(&house, &[]).await;
+    let server = TestRegistry::start(Backend::Disk).await;
+    let location = server.begin("acme/shop").await;
+    expect(server.patch(&location).body(noise(1000, 1)).send().await.expect("an answer"), StatusCode::ACCEPTED).await;
+    assert_eq!(collect_now(&server).await, Swept::default());
+    expect(server.get(&location).send().await.expect("an answer"), StatusCode::NO_CONTENT).await;
+    let swept = collect_later(&server, &[]).await;
     assert_eq!((swept.uploads, swept.bytes), (1, 1000));
-    let ended = house.get(&location).send().await.expect("an answer");
+    let ended = server.get(&location).send().await.expect("an answer");
     assert_eq!(refusal(ended, StatusCode::NOT_FOUND).await, "BLOB_UPLOAD_UNKNOWN");
-    assert_eq!(house.registry.usage().await.expect("a usage").bytes, 0);
+    assert_eq!(server.registry.usage().await.expect("a usage").bytes, 0);
 }
 
 #[tokio::test]
 async fn a_damaged_manifest_costs_nobody_else_anything() {
-    let house = House::start(Backend::Disk).await;
-    let digest = house.push_image("acme/shop", "v1", "one").await;
-    house.push_image("acme/shop", "v2", "two").await;
-    let file = house.dir.path().join("repositories/acme/shop/_manifests/sha256").join(digest.hex());
+    let server = TestRegistry::start(Backend::Disk).await;
+    let digest = server.push_image("acme/shop", "v1", "one").await;
+    server.push_image("acme/shop", "v2", "two").await;
+    let file = server.dir.path().join("repositories/acme/shop/_manifests/sha256").join(digest.hex());
     std::fs::write(&file, "{\"mediaType\":\"a/b\"}\n{\"layers\":").expect("damage");
-    let failed = house.registry.collect(Utc::now() + TimeDelta::days(2), HOUR, &HashSet::new()).await;
+    let failed = server.registry.collect(Utc::now() + TimeDelta::days(2), HOUR, &HashSet::new()).await;
     assert!(failed.expect_err("it can not be known what is needed").to_string().contains("damaged"));
-    assert_eq!(missing_of(&house, "acme/shop", "v2").await, None);
-    assert_eq!(house.registry.usage().await.expect("a usage").blobs, 4);
+    assert_eq!(missing_of(&server, "acme/shop", "v2").await, None);
+    assert_eq!(server.registry.usage().await.expect("a usage").blobs, 4);
 }
 
 /// Pushes one image the way clients do: looks whether a blob is there before sending it, then names all in a manifest. A
 /// collection without any grace may take a blob in between; then it is pushed again.
-async fn push_like_a_client(house: &House, repository: &str, tag: &str, parts: &[Vec<u8>]) {
+async fn push_like_a_client(server: &TestRegistry, repository: &str, tag: &str, parts: &[Vec<u8>]) {
     let layers: Vec<&[u8]> = parts[1..].iter().map(Vec::as_slice).collect();
     let document = image(&parts[0], &layers);
     let deadline = Instant::now() + Duration::from_secs(30);
     while Instant::now() < deadline {
         for part in parts {
             let digest = sha256(part);
-            if house.status(&format!("/v2/{repository}/blobs/{digest}")).await != StatusCode::OK {
-                house.push_blob(repository, part).await;
+            if server.status(&format!("/v2/{repository}/blobs/{digest}")).await != StatusCode::OK {
+                server.push_blob(repository, part).await;
             }
         }
-        let pushed = house.push_manifest(repository, tag, &document).await;
+        let pushed = server.push_manifest(repository, tag, &document).await;
         match pushed.status() {
             StatusCode::CREATED => return,
             StatusCode::NOT_FOUND => {}
@@ -190,18 +190,18 @@ async fn push_like_a_client(house: &House, repository: &str, tag: &str, parts: &
 async fn no_acknowledged_image_is_lost(backend: Backend) {
     // The clock of the collection runs ahead; uploads must not expire by that.
     let limits = Limits { upload_idle: Duration::from_secs(86_400), ..Limits::default() };
-    let house = Arc::new(House::start_with(backend, limits).await);
+    let server = Arc::new(TestRegistry::start_with(backend, limits).await);
     let over = Arc::new(AtomicBool::new(false));
     let (rounds, freed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let acknowledged = Arc::new(Notify::new());
     let collector = tokio::spawn({
-        let (house, over, rounds, freed) = (house.clone(), over.clone(), rounds.clone(), freed.clone());
+        let (server, over, rounds, freed) = (server.clone(), over.clone(), rounds.clone(), freed.clone());
         let acknowledged = acknowledged.clone();
         async move {
             while !over.load(Ordering::Relaxed) {
                 // No grace at all: whatever is not needed at this moment goes.
                 let later = Utc::now() + TimeDelta::hours(1);
-                let swept = house.registry.collect(later, Duration::ZERO, &HashSet::new()).await.expect("a collection");
+                let swept = server.registry.collect(later, Duration::ZERO, &HashSet::new()).await.expect("a collection");
                 rounds.fetch_add(1, Ordering::Relaxed);
                 freed.fetch_add(swept.blobs, Ordering::Relaxed);
                 // Rounds without any pause would let no push through: the next begins with the next success.
@@ -211,7 +211,7 @@ async fn no_acknowledged_image_is_lost(backend: Backend) {
     });
     let until = Instant::now() + Duration::from_secs(4);
     let pushers = (0..6u64).map(|pusher| {
-        let (house, acknowledged) = (house.clone(), acknowledged.clone());
+        let (server, acknowledged) = (server.clone(), acknowledged.clone());
         tokio::spawn(async move {
             let mut pushed = 0;
             while Instant::now() < until {
@@ -221,17 +221,17 @@ async fn no_acknowledged_image_is_lost(backend: Backend) {
                 let config = format!("{{\"config\":{seed}}}").into_bytes();
                 let parts = [config, noise(20_000, pushed % 3 + 1), noise(5_000, seed + 10)];
                 let tag = format!("p{pusher}-{}", pushed % 4);
-                push_like_a_client(&house, &repository, &tag, &parts).await;
+                push_like_a_client(&server, &repository, &tag, &parts).await;
                 acknowledged.notify_one();
                 for back in 0..4.min(pushed + 1) {
                     let tag = format!("p{pusher}-{}", (pushed - back) % 4);
-                    assert_eq!(missing_of(&house, &repository, &tag).await, None, "{repository}:{tag}");
+                    assert_eq!(missing_of(&server, &repository, &tag).await, None, "{repository}:{tag}");
                 }
                 if pushed % 5 == 4 {
                     let path = format!("/v2/{repository}/manifests/{tag}");
-                    let gone = house.ask("root", Method::DELETE, &path).send().await.expect("an answer");
+                    let gone = server.ask("root", Method::DELETE, &path).send().await.expect("an answer");
                     expect(gone, StatusCode::ACCEPTED).await;
-                    push_like_a_client(&house, &repository, &tag, &parts).await;
+                    push_like_a_client(&server, &repository, &tag, &parts).await;
                 }
                 pushed += 1;
             }

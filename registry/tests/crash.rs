@@ -19,7 +19,7 @@ const DIR: &str = "REGISTRY_CRASH_DIR";
 async fn serve_until_killed() {
     let Ok(dir) = std::env::var(DIR) else { return };
     let registry = Registry::on_disk(&Path::new(&dir).join("data")).expect("a registry");
-    let server = registry.bind("127.0.0.1:0".parse().expect("an address"), Door::usual()).await.expect("a free port");
+    let server = registry.bind("127.0.0.1:0".parse().expect("an address"), TestAuthenticator::usual()).await.expect("a free port");
     let (told, telling) = (Path::new(&dir).join("address"), Path::new(&dir).join("address.new"));
     std::fs::write(&telling, server.address().to_string()).expect("written");
     std::fs::rename(telling, told).expect("renamed");
@@ -104,14 +104,14 @@ async fn what_was_acknowledged_survives_a_kill() {
     assert!(acknowledged.len() > 8, "only {} images were acknowledged", acknowledged.len());
     let data = dir.path().join("data");
     let storage = Storage::on_disk(&data).expect("the dead hold no lock");
-    let house = House::over(tempfile::tempdir().expect("a temporary directory"), storage, registry::Limits::default()).await;
+    let server = TestRegistry::over(tempfile::tempdir().expect("a temporary directory"), storage, registry::Limits::default()).await;
     for (tag, manifest) in acknowledged {
-        let got = house.get(&format!("/v2/acme/shop/manifests/{tag}")).send().await.expect("an answer");
+        let got = server.get(&format!("/v2/acme/shop/manifests/{tag}")).send().await.expect("an answer");
         assert_eq!(got.bytes().await.expect("a body"), manifest, "{tag}");
         let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("a manifest");
         let digest = manifest["config"]["digest"].as_str().expect("a digest");
-        assert_eq!(house.status(&format!("/v2/acme/shop/blobs/{digest}")).await, 200, "{tag}");
+        assert_eq!(server.status(&format!("/v2/acme/shop/blobs/{digest}")).await, 200, "{tag}");
     }
     let (tomorrow, minute) = (chrono::Utc::now() + chrono::TimeDelta::days(1), Duration::from_secs(60));
-    house.registry.collect(tomorrow, minute, &HashSet::new()).await.expect("a collection after all those crashes");
+    server.registry.collect(tomorrow, minute, &HashSet::new()).await.expect("a collection after all those crashes");
 }

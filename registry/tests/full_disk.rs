@@ -32,31 +32,31 @@ async fn a_full_disk() {
     let at = tempfile::tempdir().expect("a temporary directory");
     let _disk = SmallDisk::mount(at.path());
     let storage = Storage::on_disk(at.path()).expect("a storage");
-    let house = House::over(tempfile::tempdir().expect("a temporary directory"), storage, Limits::default()).await;
-    house.push_image("acme/shop", "v1", "one").await;
-    let before = house.registry.usage().await.expect("a usage");
+    let server = TestRegistry::over(tempfile::tempdir().expect("a temporary directory"), storage, Limits::default()).await;
+    server.push_image("acme/shop", "v1", "one").await;
+    let before = server.registry.usage().await.expect("a usage");
 
     let content = noise(8 << 20, 1);
     let digest = sha256(&content);
-    let once = house.post(&format!("/v2/acme/shop/blobs/uploads/?digest={digest}")).body(content.clone()).send().await.expect("an answer");
+    let once = server.post(&format!("/v2/acme/shop/blobs/uploads/?digest={digest}")).body(content.clone()).send().await.expect("an answer");
     assert_eq!(refusal(once, StatusCode::INSUFFICIENT_STORAGE).await, "UNKNOWN");
-    let location = house.begin("acme/shop").await;
-    let patched = house.patch(&location).body(content).send().await.expect("an answer");
+    let location = server.begin("acme/shop").await;
+    let patched = server.patch(&location).body(content).send().await.expect("an answer");
     assert_eq!(refusal(patched, StatusCode::INSUFFICIENT_STORAGE).await, "UNKNOWN");
 
-    assert_eq!(house.registry.usage().await.expect("a usage"), before, "nothing of it is left");
-    assert_eq!(house.status(&format!("/v2/acme/shop/blobs/{digest}")).await, StatusCode::NOT_FOUND);
-    assert_eq!(house.status("/v2/acme/shop/manifests/v1").await, StatusCode::OK);
+    assert_eq!(server.registry.usage().await.expect("a usage"), before, "nothing of it is left");
+    assert_eq!(server.status(&format!("/v2/acme/shop/blobs/{digest}")).await, StatusCode::NOT_FOUND);
+    assert_eq!(server.status("/v2/acme/shop/manifests/v1").await, StatusCode::OK);
     let fits = noise(2 << 20, 2);
-    house.push_blob("acme/shop", &fits).await;
+    server.push_blob("acme/shop", &fits).await;
     let more = noise(1 << 20, 3);
-    house.push_blob("acme/shop", &more).await;
+    server.push_blob("acme/shop", &more).await;
     // With hardly a byte left, a manifest that does not fit leaves its tag where it was.
-    let was = house.head("/v2/acme/shop/manifests/v1").send().await.expect("an answer");
-    let mut large = house.push_parts("acme/shop", "one").await;
+    let was = server.head("/v2/acme/shop/manifests/v1").send().await.expect("an answer");
+    let mut large = server.push_parts("acme/shop", "one").await;
     large["annotations"] = serde_json::json!({ "large": "x".repeat(3 << 20) });
-    let refused = house.push_manifest("acme/shop", "v1", &large).await;
+    let refused = server.push_manifest("acme/shop", "v1", &large).await;
     assert_eq!(refusal(refused, StatusCode::INSUFFICIENT_STORAGE).await, "UNKNOWN");
-    let is = house.head("/v2/acme/shop/manifests/v1").send().await.expect("an answer");
+    let is = server.head("/v2/acme/shop/manifests/v1").send().await.expect("an answer");
     assert_eq!(header(&was, "docker-content-digest"), header(&is, "docker-content-digest"));
 }

@@ -10,32 +10,32 @@ use serde_json::{Value, json};
 #[tokio::test]
 async fn an_image_is_pushed_and_pulled_by_tag_and_digest() {
     for backend in BACKENDS {
-        let house = House::start(backend).await;
+        let server = TestRegistry::start(backend).await;
         for repository in ["shop", "acme/shop", "a/b/c/d/e/f/g"] {
-            let document = house.push_parts(repository, "one").await;
+            let document = server.push_parts(repository, "one").await;
             let bytes = document.to_string();
             for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
                 let digest = ContentDigest::of(algorithm, bytes.as_bytes());
                 let reference = if algorithm == Algorithm::Sha256 { "v1".into() } else { digest.to_string() };
-                let created = expect(house.push_manifest(repository, &reference, &document).await, StatusCode::CREATED).await;
+                let created = expect(server.push_manifest(repository, &reference, &document).await, StatusCode::CREATED).await;
                 assert_eq!(header(&created, "docker-content-digest"), digest.to_string());
                 assert_eq!(header(&created, "location"), format!("/v2/{repository}/manifests/{digest}"));
                 for reference in [&reference, &digest.to_string()] {
                     let path = format!("/v2/{repository}/manifests/{reference}");
-                    let head = expect(house.head(&path).send().await.expect("an answer"), StatusCode::OK).await;
+                    let head = expect(server.head(&path).send().await.expect("an answer"), StatusCode::OK).await;
                     assert_eq!(header(&head, "content-length"), bytes.len().to_string());
                     assert_eq!(header(&head, "content-type"), IMAGE);
                     assert_eq!(header(&head, "docker-content-digest"), digest.to_string());
-                    let got = expect(house.get(&path).send().await.expect("an answer"), StatusCode::OK).await;
+                    let got = expect(server.get(&path).send().await.expect("an answer"), StatusCode::OK).await;
                     assert_eq!(header(&got, "content-type"), IMAGE);
                     assert_eq!(got.text().await.expect("a body"), bytes, "byte by byte");
-                    let known = house.get(&path).header("if-none-match", format!("\"{digest}\"")).send().await.expect("an answer");
+                    let known = server.get(&path).header("if-none-match", format!("\"{digest}\"")).send().await.expect("an answer");
                     expect(known, StatusCode::NOT_MODIFIED).await;
                 }
             }
         }
         for reference in ["missing", ".INVALID", "sha256:bad", &sha256(b"none").to_string()] {
-            let response = house.get(&format!("/v2/acme/shop/manifests/{reference}")).send().await.expect("an answer");
+            let response = server.get(&format!("/v2/acme/shop/manifests/{reference}")).send().await.expect("an answer");
             assert_eq!(refusal(response, StatusCode::NOT_FOUND).await, "MANIFEST_UNKNOWN", "{reference}");
         }
     }
@@ -44,34 +44,34 @@ async fn an_image_is_pushed_and_pulled_by_tag_and_digest() {
 #[tokio::test]
 async fn a_manifest_needs_its_parts() {
     for backend in BACKENDS {
-        let house = House::start(backend).await;
+        let server = TestRegistry::start(backend).await;
         let document = image(b"{}", &[b"layer"]);
-        let refused = house.push_manifest("acme/shop", "v1", &document).await;
+        let refused = server.push_manifest("acme/shop", "v1", &document).await;
         assert_eq!(refusal(refused, StatusCode::NOT_FOUND).await, "MANIFEST_BLOB_UNKNOWN");
-        house.push_blob("acme/shop", b"{}").await;
+        server.push_blob("acme/shop", b"{}").await;
         // In another repository it is not in this one.
-        house.push_blob("acme/other", b"layer").await;
-        let refused = house.push_manifest("acme/shop", "v1", &document).await;
+        server.push_blob("acme/other", b"layer").await;
+        let refused = server.push_manifest("acme/shop", "v1", &document).await;
         assert_eq!(refusal(refused, StatusCode::NOT_FOUND).await, "MANIFEST_BLOB_UNKNOWN");
-        assert_eq!(house.status("/v2/acme/shop/manifests/v1").await, StatusCode::NOT_FOUND);
-        house.push_blob("acme/shop", b"layer").await;
+        assert_eq!(server.status("/v2/acme/shop/manifests/v1").await, StatusCode::NOT_FOUND);
+        server.push_blob("acme/shop", b"layer").await;
         let mut wrong = document.clone();
         wrong["layers"][0]["size"] = 4.into();
-        let refused = house.push_manifest("acme/shop", "v1", &wrong).await;
+        let refused = server.push_manifest("acme/shop", "v1", &wrong).await;
         assert_eq!(refusal(refused, StatusCode::BAD_REQUEST).await, "SIZE_INVALID");
-        expect(house.push_manifest("acme/shop", "v1", &document).await, StatusCode::CREATED).await;
+        expect(server.push_manifest("acme/shop", "v1", &document).await, StatusCode::CREATED).await;
 
         let absent = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor(IMAGE, b"no such image")] });
-        let refused = house.push_manifest("acme/shop", "all", &absent).await;
+        let refused = server.push_manifest("acme/shop", "all", &absent).await;
         assert_eq!(refusal(refused, StatusCode::NOT_FOUND).await, "MANIFEST_BLOB_UNKNOWN");
         let bytes = document.to_string();
         let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor(IMAGE, bytes.as_bytes())] });
-        expect(house.push_manifest("acme/shop", "all", &index).await, StatusCode::CREATED).await;
+        expect(server.push_manifest("acme/shop", "all", &index).await, StatusCode::CREATED).await;
         let nested = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor(INDEX, index.to_string().as_bytes())] });
-        expect(house.push_manifest("acme/shop", "nested", &nested).await, StatusCode::CREATED).await;
+        expect(server.push_manifest("acme/shop", "nested", &nested).await, StatusCode::CREATED).await;
         let empty = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [] });
-        expect(house.push_manifest("acme/shop", "empty", &empty).await, StatusCode::CREATED).await;
-        let got = house.get("/v2/acme/shop/manifests/all").send().await.expect("an answer");
+        expect(server.push_manifest("acme/shop", "empty", &empty).await, StatusCode::CREATED).await;
+        let got = server.get("/v2/acme/shop/manifests/all").send().await.expect("an answer");
         assert_eq!(header(&got, "content-type"), INDEX);
     }
 }
@@ -79,10 +79,10 @@ async fn a_manifest_needs_its_parts() {
 #[tokio::test]
 async fn manifests_that_are_refused() {
     let limits = Limits { manifest_bytes: 2000, ..Limits::default() };
-    let house = House::start_with(Backend::Disk, limits).await;
-    let document = house.push_parts("acme/shop", "one").await;
+    let server = TestRegistry::start_with(Backend::Disk, limits).await;
+    let document = server.push_parts("acme/shop", "one").await;
     let put = |reference: &str, kind: &str, body: String| {
-        let request = house.put(&format!("/v2/acme/shop/manifests/{reference}"));
+        let request = server.put(&format!("/v2/acme/shop/manifests/{reference}"));
         request.header("content-type", kind.to_owned()).body(body).send()
     };
     for (kind, body) in [
@@ -104,72 +104,72 @@ async fn manifests_that_are_refused() {
     long["annotations"] = json!({ "a": "x".repeat(2000) });
     let long = put("v1", IMAGE, long.to_string()).await.expect("an answer");
     assert_eq!(refusal(long, StatusCode::PAYLOAD_TOO_LARGE).await, "MANIFEST_INVALID");
-    assert_eq!(house.registry.usage().await.expect("a usage").manifests, 0);
+    assert_eq!(server.registry.usage().await.expect("a usage").manifests, 0);
 }
 
 #[tokio::test]
 async fn a_four_megabyte_manifest_is_taken() {
-    let house = House::start(Backend::Disk).await;
-    let mut document = house.push_parts("acme/shop", "one").await;
+    let server = TestRegistry::start(Backend::Disk).await;
+    let mut document = server.push_parts("acme/shop", "one").await;
     let annotations: serde_json::Map<String, Value> = (0..390).map(|n| (format!("large-{n}"), "A".repeat(10_000).into())).collect();
     document["annotations"] = annotations.into();
-    expect(house.push_manifest("acme/shop", "large", &document).await, StatusCode::CREATED).await;
-    let got = house.get("/v2/acme/shop/manifests/large").send().await.expect("an answer");
+    expect(server.push_manifest("acme/shop", "large", &document).await, StatusCode::CREATED).await;
+    let got = server.get("/v2/acme/shop/manifests/large").send().await.expect("an answer");
     assert_eq!(got.bytes().await.expect("a body"), document.to_string());
 }
 
 #[tokio::test]
 async fn a_tag_moves_and_goes_alone() {
     for backend in BACKENDS {
-        let house = House::start(backend).await;
-        let one = house.push_image("acme/shop", "latest", "one").await;
-        let two = house.push_image("acme/shop", "latest", "two").await;
+        let server = TestRegistry::start(backend).await;
+        let one = server.push_image("acme/shop", "latest", "one").await;
+        let two = server.push_image("acme/shop", "latest", "two").await;
         let named = |tag: &str| {
-            let request = house.head(&format!("/v2/acme/shop/manifests/{tag}"));
+            let request = server.head(&format!("/v2/acme/shop/manifests/{tag}"));
             async move { header(&request.send().await.expect("an answer"), "docker-content-digest") }
         };
         assert_eq!(named("latest").await, two.to_string());
-        assert_eq!(house.status(&format!("/v2/acme/shop/manifests/{one}")).await, StatusCode::OK, "still there by digest");
-        let gone = house.delete("/v2/acme/shop/manifests/latest").send().await.expect("an answer");
+        assert_eq!(server.status(&format!("/v2/acme/shop/manifests/{one}")).await, StatusCode::OK, "still there by digest");
+        let gone = server.delete("/v2/acme/shop/manifests/latest").send().await.expect("an answer");
         expect(gone, StatusCode::ACCEPTED).await;
-        assert_eq!(house.status("/v2/acme/shop/manifests/latest").await, StatusCode::NOT_FOUND);
-        assert_eq!(house.status(&format!("/v2/acme/shop/manifests/{two}")).await, StatusCode::OK);
+        assert_eq!(server.status("/v2/acme/shop/manifests/latest").await, StatusCode::NOT_FOUND);
+        assert_eq!(server.status(&format!("/v2/acme/shop/manifests/{two}")).await, StatusCode::OK);
         // By digest everything that names it goes, too.
-        let document = house.push_parts("acme/shop", "two").await;
+        let document = server.push_parts("acme/shop", "two").await;
         for tag in ["a", "b"] {
-            expect(house.push_manifest("acme/shop", tag, &document).await, StatusCode::CREATED).await;
+            expect(server.push_manifest("acme/shop", tag, &document).await, StatusCode::CREATED).await;
         }
-        house.push_image("acme/shop", "c", "three").await;
-        let gone = house.delete(&format!("/v2/acme/shop/manifests/{two}")).send().await.expect("an answer");
+        server.push_image("acme/shop", "c", "three").await;
+        let gone = server.delete(&format!("/v2/acme/shop/manifests/{two}")).send().await.expect("an answer");
         expect(gone, StatusCode::ACCEPTED).await;
         for (reference, status) in [("a", 404), ("b", 404), ("c", 200), (two.to_string().as_str(), 404)] {
-            assert_eq!(house.status(&format!("/v2/acme/shop/manifests/{reference}")).await, status, "{reference}");
+            assert_eq!(server.status(&format!("/v2/acme/shop/manifests/{reference}")).await, status, "{reference}");
         }
-        let again = house.delete(&format!("/v2/acme/shop/manifests/{two}")).send().await.expect("an answer");
+        let again = server.delete(&format!("/v2/acme/shop/manifests/{two}")).send().await.expect("an answer");
         assert_eq!(refusal(again, StatusCode::NOT_FOUND).await, "MANIFEST_UNKNOWN");
     }
 }
 
 #[tokio::test]
 async fn tags_beside_a_digest() {
-    let house = House::start(Backend::Disk).await;
-    let document = house.push_parts("acme/shop", "one").await;
+    let server = TestRegistry::start(Backend::Disk).await;
+    let document = server.push_parts("acme/shop", "one").await;
     let digest = ContentDigest::of(Algorithm::Sha512, document.to_string().as_bytes());
-    let created = house.push_manifest("acme/shop", &format!("{digest}?tag=one&tag=two"), &document).await;
+    let created = server.push_manifest("acme/shop", &format!("{digest}?tag=one&tag=two"), &document).await;
     let created = expect(created, StatusCode::CREATED).await;
     let tags: Vec<_> = created.headers().get_all("oci-tag").iter().collect();
     assert_eq!(tags, ["one", "two"]);
-    let head = house.head("/v2/acme/shop/manifests/two").send().await.expect("an answer");
+    let head = server.head("/v2/acme/shop/manifests/two").send().await.expect("an answer");
     assert_eq!(header(&head, "docker-content-digest"), digest.to_string());
-    let bad = house.push_manifest("acme/shop", &format!("{digest}?tag=-bad"), &document).await;
+    let bad = server.push_manifest("acme/shop", &format!("{digest}?tag=-bad"), &document).await;
     assert_eq!(refusal(bad, StatusCode::BAD_REQUEST).await, "TAG_INVALID");
 }
 
 /// Follows `Link` headers to the end.
-async fn all_pages(house: &House, first: &str, key: &str) -> Vec<Vec<String>> {
+async fn all_pages(server: &TestRegistry, first: &str, key: &str) -> Vec<Vec<String>> {
     let (mut pages, mut next) = (Vec::new(), Some(first.to_owned()));
     while let Some(path) = next {
-        let response = expect(house.get(&path).send().await.expect("an answer"), StatusCode::OK).await;
+        let response = expect(server.get(&path).send().await.expect("an answer"), StatusCode::OK).await;
         next = response.headers().get("link").map(|link| {
             let link = link.to_str().expect("text");
             let (target, rest) = link.strip_prefix('<').and_then(|link| link.split_once('>')).expect("a link");
@@ -185,23 +185,23 @@ async fn all_pages(house: &House, first: &str, key: &str) -> Vec<Vec<String>> {
 #[tokio::test]
 async fn tags_are_listed_in_pages() {
     for backend in BACKENDS {
-        let house = House::start(backend).await;
-        let missing = house.get("/v2/acme/shop/tags/list").send().await.expect("an answer");
+        let server = TestRegistry::start(backend).await;
+        let missing = server.get("/v2/acme/shop/tags/list").send().await.expect("an answer");
         assert_eq!(refusal(missing, StatusCode::NOT_FOUND).await, "NAME_UNKNOWN");
-        let document = house.push_parts("acme/shop", "one").await;
+        let document = server.push_parts("acme/shop", "one").await;
         for tag in ["d", "a", "c", "B", "e"] {
-            expect(house.push_manifest("acme/shop", tag, &document).await, StatusCode::CREATED).await;
+            expect(server.push_manifest("acme/shop", tag, &document).await, StatusCode::CREATED).await;
         }
-        house.push_image("acme/shop/web", "nested", "two").await;
-        let whole: Value = house.get("/v2/acme/shop/tags/list").send().await.expect("an answer").json().await.expect("a document");
+        server.push_image("acme/shop/web", "nested", "two").await;
+        let whole: Value = server.get("/v2/acme/shop/tags/list").send().await.expect("an answer").json().await.expect("a document");
         assert_eq!(whole, json!({ "name": "acme/shop", "tags": ["B", "a", "c", "d", "e"] }));
-        let pages = all_pages(&house, "/v2/acme/shop/tags/list?n=2", "tags").await;
+        let pages = all_pages(&server, "/v2/acme/shop/tags/list?n=2", "tags").await;
         assert_eq!(pages, [vec!["B", "a"], vec!["c", "d"], vec!["e"]]);
-        assert_eq!(all_pages(&house, "/v2/acme/shop/tags/list?last=c", "tags").await, [["d", "e"]]);
-        assert_eq!(all_pages(&house, "/v2/acme/shop/tags/list?n=0", "tags").await, [Vec::<String>::new()]);
-        assert_eq!(all_pages(&house, "/v2/acme/shop/tags/list?n=99999999999999999999999", "tags").await.concat().len(), 5);
+        assert_eq!(all_pages(&server, "/v2/acme/shop/tags/list?last=c", "tags").await, [["d", "e"]]);
+        assert_eq!(all_pages(&server, "/v2/acme/shop/tags/list?n=0", "tags").await, [Vec::<String>::new()]);
+        assert_eq!(all_pages(&server, "/v2/acme/shop/tags/list?n=99999999999999999999999", "tags").await.concat().len(), 5);
         for bad in ["-1", "x", ""] {
-            let response = house.get(&format!("/v2/acme/shop/tags/list?n={bad}")).send().await.expect("an answer");
+            let response = server.get(&format!("/v2/acme/shop/tags/list?n={bad}")).send().await.expect("an answer");
             assert_eq!(refusal(response, StatusCode::BAD_REQUEST).await, "PAGINATION_NUMBER_INVALID");
         }
     }
@@ -210,30 +210,30 @@ async fn tags_are_listed_in_pages() {
 #[tokio::test]
 async fn the_catalogue() {
     for backend in BACKENDS {
-        let house = House::start(backend).await;
+        let server = TestRegistry::start(backend).await;
         for repository in ["acme/shop", "acme", "b/c/d", "zoo"] {
-            house.push_image(repository, "v1", repository).await;
+            server.push_image(repository, "v1", repository).await;
         }
-        let pages = all_pages(&house, "/v2/_catalog?n=3", "repositories").await;
+        let pages = all_pages(&server, "/v2/_catalog?n=3", "repositories").await;
         assert_eq!(pages, [vec!["acme", "acme/shop", "b/c/d"], vec!["zoo"]]);
-        assert_eq!(all_pages(&house, "/v2/_catalog?n=2147483648", "repositories").await.concat().len(), 4);
+        assert_eq!(all_pages(&server, "/v2/_catalog?n=2147483648", "repositories").await.concat().len(), 4);
     }
 }
 
 #[tokio::test]
 async fn referrers() {
     for backend in BACKENDS {
-        let house = House::start(backend).await;
-        let subject = house.push_image("acme/shop", "v1", "one").await;
+        let server = TestRegistry::start(backend).await;
+        let subject = server.push_image("acme/shop", "v1", "one").await;
         let list = |subject: ContentDigest, query: &str| {
-            let request = house.get(&format!("/v2/acme/shop/referrers/{subject}{query}"));
+            let request = server.get(&format!("/v2/acme/shop/referrers/{subject}{query}"));
             async move { expect(request.send().await.expect("an answer"), StatusCode::OK).await }
         };
         let none = list(subject, "").await;
         assert_eq!(header(&none, "content-type"), INDEX);
         assert_eq!(none.json::<Value>().await.expect("an index"), json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [] }));
 
-        house.push_blob("acme/shop", b"{}").await;
+        server.push_blob("acme/shop", b"{}").await;
         let subject_descriptor = json!({ "mediaType": IMAGE, "digest": subject.to_string(), "size": 1 });
         let artifact = |kind: &str, note: &str| {
             let mut document = image(b"{}", &[]);
@@ -245,15 +245,15 @@ async fn referrers() {
         let (bill, signature) = (artifact("application/spdx+json", "bill"), artifact("application/vnd.sig", "signature"));
         for document in [&bill, &signature] {
             let digest = sha256(document.to_string().as_bytes());
-            let created = expect(house.push_manifest("acme/shop", &digest.to_string(), document).await, StatusCode::CREATED).await;
+            let created = expect(server.push_manifest("acme/shop", &digest.to_string(), document).await, StatusCode::CREATED).await;
             assert_eq!(header(&created, "oci-subject"), subject.to_string());
         }
         // Without an artifactType, an image is what its config is; an index is nothing.
         let mut plain = image(b"{}", &[]);
         plain["subject"] = subject_descriptor.clone();
-        expect(house.push_manifest("acme/shop", "plain", &plain).await, StatusCode::CREATED).await;
+        expect(server.push_manifest("acme/shop", "plain", &plain).await, StatusCode::CREATED).await;
         let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [], "subject": subject_descriptor });
-        expect(house.push_manifest("acme/shop", "index", &index).await, StatusCode::CREATED).await;
+        expect(server.push_manifest("acme/shop", "index", &index).await, StatusCode::CREATED).await;
 
         let all: Value = list(subject, "").await.json().await.expect("an index");
         assert_eq!(all["manifests"].as_array().expect("a list").len(), 4);
@@ -272,7 +272,7 @@ async fn referrers() {
             list(subject, &format!("?artifactType={}", CONFIG.replace('+', "%2B"))).await.json().await.expect("an index");
         assert_eq!(by_config["manifests"][0]["digest"], sha256(plain.to_string().as_bytes()).to_string());
 
-        let gone = house.delete(&format!("/v2/acme/shop/manifests/{}", sha256(bytes.as_bytes()))).send().await.expect("an answer");
+        let gone = server.delete(&format!("/v2/acme/shop/manifests/{}", sha256(bytes.as_bytes()))).send().await.expect("an answer");
         expect(gone, StatusCode::ACCEPTED).await;
         let all: Value = list(subject, "").await.json().await.expect("an index");
         assert_eq!(all["manifests"].as_array().expect("a list").len(), 3);
@@ -280,30 +280,30 @@ async fn referrers() {
         let missing = sha256(b"not here yet");
         let mut early = artifact("application/vnd.sig", "early");
         early["subject"]["digest"] = missing.to_string().into();
-        expect(house.push_manifest("acme/shop", "early", &early).await, StatusCode::CREATED).await;
+        expect(server.push_manifest("acme/shop", "early", &early).await, StatusCode::CREATED).await;
         let all: Value = list(missing, "").await.json().await.expect("an index");
         assert_eq!(all["manifests"].as_array().expect("a list").len(), 1);
-        let bad = house.get("/v2/acme/shop/referrers/latest").send().await.expect("an answer");
+        let bad = server.get("/v2/acme/shop/referrers/latest").send().await.expect("an answer");
         assert_eq!(refusal(bad, StatusCode::BAD_REQUEST).await, "DIGEST_INVALID");
     }
 }
 
 #[tokio::test]
 async fn many_long_referrers_come_in_pages() {
-    let house = House::start(Backend::Objects).await;
-    house.push_blob("acme/shop", b"{}").await;
+    let server = TestRegistry::start(Backend::Objects).await;
+    server.push_blob("acme/shop", b"{}").await;
     let subject = sha256(b"subject");
     for n in 0..5 {
         let mut document = image(b"{}", &[]);
         document["artifactType"] = "application/x+y".into();
         document["subject"] = json!({ "mediaType": IMAGE, "digest": subject.to_string(), "size": 1 });
         document["annotations"] = json!({ "n": n.to_string(), "long": "x".repeat(1 << 20) });
-        expect(house.push_manifest("acme/shop", &format!("t{n}"), &document).await, StatusCode::CREATED).await;
+        expect(server.push_manifest("acme/shop", &format!("t{n}"), &document).await, StatusCode::CREATED).await;
     }
     let (mut seen, mut pages) = (0, 0);
     let mut next = Some(format!("/v2/acme/shop/referrers/{subject}?artifactType=application/x%2By"));
     while let Some(path) = next {
-        let response = expect(house.get(&path).send().await.expect("an answer"), StatusCode::OK).await;
+        let response = expect(server.get(&path).send().await.expect("an answer"), StatusCode::OK).await;
         let link = response.headers().get("link").map(|link| link.to_str().expect("text").to_owned());
         next = link.map(|link| link.trim_start_matches('<').split_once('>').expect("a link").0.to_owned());
         let page: Value = response.json().await.expect("an index");
@@ -315,9 +315,9 @@ async fn many_long_referrers_come_in_pages() {
 
 #[tokio::test]
 async fn unknown_verbs_are_named() {
-    let house = House::start(Backend::Disk).await;
+    let server = TestRegistry::start(Backend::Disk).await;
     for (method, path) in [(Method::PUT, "/v2/a/tags/list"), (Method::POST, "/v2/a/manifests/v1"), (Method::GET, "/v2/a/blobs/uploads/")] {
-        let response = house.ask("root", method, path).send().await.expect("an answer");
+        let response = server.ask("root", method, path).send().await.expect("an answer");
         assert!(!header(&response, "allow").is_empty());
         assert_eq!(refusal(response, StatusCode::METHOD_NOT_ALLOWED).await, "UNSUPPORTED");
     }

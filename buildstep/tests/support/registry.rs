@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use buildstep::Login;
-use registry::{Admission, Credentials, Doorkeeper, Grant, Registry};
+use registry::{Authentication, Authenticator, Credentials, Grant, Registry};
 use tokio_util::sync::CancellationToken;
 
 /// The name that the tests show.
@@ -18,11 +18,11 @@ const PASSWORD: &str = "a test's password";
 struct Door;
 
 #[async_trait]
-impl Doorkeeper for Door {
-    async fn admit(&self, credentials: Option<Credentials>) -> Admission {
+impl Authenticator for Door {
+    async fn authenticate(&self, credentials: Option<Credentials>) -> Authentication {
         match credentials {
-            Some(shown) if shown.user == USER && shown.secret == PASSWORD => Admission::Granted(Grant::full()),
-            _ => Admission::Refused,
+            Some(shown) if shown.user == USER && shown.secret == PASSWORD => Authentication::Granted(Grant::full()),
+            _ => Authentication::Refused,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use object_store::memory::InMemory;
 use registry::{
-    Admission, Algorithm, ContentDigest, Credentials, Doorkeeper, Grant, Limits, Registry, RepositoryName, Rights, Scope, Storage,
+    Algorithm, Authentication, Authenticator, ContentDigest, Credentials, Grant, Limits, Registry, RepositoryName, Rights, Scope, Storage,
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -32,9 +32,9 @@ pub enum Backend {
 pub const BACKENDS: [Backend; 2] = [Backend::Disk, Backend::Objects];
 
 /// Knows a handful of users, all with the secret `pw`.
-pub struct Door(HashMap<&'static str, Grant>);
+pub struct TestAuthenticator(HashMap<&'static str, Grant>);
 
-impl Door {
+impl TestAuthenticator {
     pub fn usual() -> Arc<Self> {
         let within = |prefix: &str, rights| Grant::none().allow(Scope::Within(name(prefix)), rights);
         Arc::new(Self(HashMap::from([
@@ -49,19 +49,19 @@ impl Door {
 }
 
 #[async_trait]
-impl Doorkeeper for Door {
-    async fn admit(&self, credentials: Option<Credentials>) -> Admission {
-        let Some(Credentials { user, secret }) = credentials else { return Admission::Refused };
+impl Authenticator for TestAuthenticator {
+    async fn authenticate(&self, credentials: Option<Credentials>) -> Authentication {
+        let Some(Credentials { user, secret }) = credentials else { return Authentication::Refused };
         match self.0.get(user.as_str()) {
-            _ if user == "offline" => Admission::Unavailable,
-            Some(grant) if secret == "pw" => Admission::Granted(grant.clone()),
-            _ => Admission::Refused,
+            _ if user == "offline" => Authentication::Unavailable,
+            Some(grant) if secret == "pw" => Authentication::Granted(grant.clone()),
+            _ => Authentication::Refused,
         }
     }
 }
 
 /// A registry that serves.
-pub struct House {
+pub struct TestRegistry {
     pub dir: TempDir,
     pub registry: Arc<Registry>,
     pub address: SocketAddr,
@@ -70,7 +70,7 @@ pub struct House {
     serving: JoinHandle<()>,
 }
 
-impl House {
+impl TestRegistry {
     pub async fn start(backend: Backend) -> Self {
         Self::start_with(backend, Limits::default()).await
     }
@@ -86,7 +86,7 @@ impl House {
 
     pub async fn over(dir: TempDir, storage: Storage, limits: Limits) -> Self {
         let registry = Registry::open(storage, limits);
-        let server = registry.bind("127.0.0.1:0".parse().expect("an address"), Door::usual()).await.expect("a free port");
+        let server = registry.bind("127.0.0.1:0".parse().expect("an address"), TestAuthenticator::usual()).await.expect("a free port");
         let (address, shutdown) = (server.address(), CancellationToken::new());
         let serving = tokio::spawn(server.serve(shutdown.clone()));
         Self { dir, registry, address, http: client(), shutdown: shutdown.drop_guard(), serving }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ::registry::{Admission, Credentials, Doorkeeper, Grant, Registry};
+use ::registry::{Authentication, Authenticator, Credentials, Grant, Registry};
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 
@@ -47,12 +47,12 @@ pub struct Login {
 struct RolesOnly(Login);
 
 #[async_trait]
-impl Doorkeeper for RolesOnly {
-    async fn admit(&self, credentials: Option<Credentials>) -> Admission {
+impl Authenticator for RolesOnly {
+    async fn authenticate(&self, credentials: Option<Credentials>) -> Authentication {
         let same = |a: &str, b: &str| a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |rest, (a, b)| rest | (a ^ b)) == 0;
         match credentials {
-            Some(shown) if same(&shown.user, &self.0.user) && same(&shown.secret, &self.0.secret) => Admission::Granted(Grant::full()),
-            _ => Admission::Refused,
+            Some(shown) if same(&shown.user, &self.0.user) && same(&shown.secret, &self.0.secret) => Authentication::Granted(Grant::full()),
+            _ => Authentication::Refused,
         }
     }
 }

@@ -1,14 +1,14 @@
-//! Refusals as clients see them: the error document of the specification, with its codes.
+//! Errors for clients: the error document of the specification, with its codes.
 //!
-//! Owns which code has which status. Must never carry internal text: a `Problem` is written for whoever sent the request.
+//! Owns which code has which status. Must never carry internal text: it is written for the client.
 
+use ::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
 /// The codes of the specification, and the few that clients know besides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Code {
+pub(crate) enum ErrorCode {
     BlobUnknown,
     BlobUploadInvalid,
     BlobUploadUnknown,
@@ -37,7 +37,7 @@ pub(crate) enum Code {
     Internal,
 }
 
-impl Code {
+impl ErrorCode {
     fn as_str(self) -> &'static str {
         match self {
             Self::BlobUnknown => "BLOB_UNKNOWN",
@@ -92,16 +92,16 @@ impl Code {
     }
 }
 
-/// One refusal: a code, a sentence, and headers that some refusals must carry.
+/// One error: a code, a sentence, and headers that some refusals must carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Problem {
-    pub(crate) code: Code,
+pub(crate) struct OciError {
+    pub(crate) code: ErrorCode,
     pub(crate) message: String,
     headers: Vec<(header::HeaderName, HeaderValue)>,
 }
 
-impl Problem {
-    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+impl OciError {
+    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), headers: Vec::new() }
     }
 
@@ -112,7 +112,7 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
+impl IntoResponse for OciError {
     fn into_response(self) -> Response {
         let document = json!({ "errors": [{ "code": self.code.as_str(), "message": self.message }] }).to_string();
         let mut response = (self.code.status(), document).into_response();

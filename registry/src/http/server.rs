@@ -20,8 +20,8 @@ use crate::error::RegistryError;
 /// How long running requests may go on when the server stops.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// How long a client may take to say what it wants.
-const HEADERS: Duration = Duration::from_secs(30);
+/// How long a client may take to send the headers of a request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A registry that is bound, and serves when told to.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Server {
         Ok(Self { listener, address, router })
     }
 
-    /// Where it listens, with the port it was given.
+    /// The bound address, with the port that the system chose for port 0.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -56,7 +56,7 @@ impl Server {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let connection = converse(stream, peer, router.clone(), shutdown.clone());
+                    let connection = serve_connection(stream, peer, router.clone(), shutdown.clone());
                     let cut = cut.clone();
                     tasks.spawn(async move {
                         tokio::select! {
@@ -65,7 +65,7 @@ impl Server {
                         }
                     });
                 }
-                Err(error) => rest(&error).await,
+                Err(error) => back_off(&error).await,
             }
         }
         drop(listener);
@@ -78,12 +78,12 @@ impl Server {
     }
 }
 
-async fn converse(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: CancellationToken) {
+async fn serve_connection(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: CancellationToken) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "a connection without nodelay");
+        tracing::debug!(%peer, %error, "nodelay could not be set");
     }
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADERS);
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
     let ended = tokio::select! {
         ended = &mut connection => ended,
@@ -93,16 +93,17 @@ async fn converse(stream: TcpStream, peer: SocketAddr, router: Router, shutdown:
         }
     };
     if let Err(error) = ended {
-        // Clients that hang up in the middle are no event.
+        // Clients may disconnect in the middle of a request.
         tracing::debug!(%peer, %error, "a connection ended early");
     }
 }
 
-/// Out of file descriptors, most often: wait until some are free again. A client that gave up already is nothing.
-async fn rest(error: &io::Error) {
+/// Waits after a failed accept: most often file descriptors ran out, and some must be closed first. A client that gave up already
+/// needs no wait.
+async fn back_off(error: &io::Error) {
     if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
         return;
     }
-    tracing::error!(%error, "could not take a connection");
+    tracing::error!(%error, "a connection could not be accepted");
     tokio::time::sleep(Duration::from_millis(100)).await;
 }

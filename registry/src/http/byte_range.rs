@@ -4,9 +4,9 @@
 
 use std::ops::Range;
 
-/// What a `Range` header asks of content that is `length` bytes long.
+/// The part of a content that a `Range` header requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum RequestedRange {
     /// No range, or one in a unit or form that is not offered and may be ignored.
     Whole,
     /// These bytes; never empty.
@@ -16,19 +16,19 @@ pub(crate) enum Asked {
 }
 
 /// Reads `bytes=first-last`, `bytes=first-` and `bytes=-suffix`. Several ranges at once are answered with the whole.
-pub(crate) fn asked(header: Option<&str>, length: u64) -> Asked {
-    let Some(spec) = header.and_then(|value| value.trim().strip_prefix("bytes=")) else { return Asked::Whole };
+pub(crate) fn requested(header: Option<&str>, length: u64) -> RequestedRange {
+    let Some(spec) = header.and_then(|value| value.trim().strip_prefix("bytes=")) else { return RequestedRange::Whole };
     if spec.contains(',') {
-        return Asked::Whole;
+        return RequestedRange::Whole;
     }
-    let Some((first, last)) = spec.split_once('-') else { return Asked::Whole };
+    let Some((first, last)) = spec.split_once('-') else { return RequestedRange::Whole };
     let part = match (number(first), number(last)) {
         (Some(first), Some(last)) => first..last.saturating_add(1).min(length),
         (Some(first), None) if last.is_empty() => first..length,
         (None, Some(suffix)) if first.is_empty() => length.saturating_sub(suffix)..length,
-        _ => return Asked::Whole,
+        _ => return RequestedRange::Whole,
     };
-    if part.is_empty() { Asked::Unsatisfiable } else { Asked::Part(part) }
+    if part.is_empty() { RequestedRange::Unsatisfiable } else { RequestedRange::Part(part) }
 }
 
 /// Reads the `Content-Range` of a chunk, `first-last`; some clients write `bytes first-last/total`.
@@ -53,18 +53,18 @@ mod tests {
 
     #[test]
     fn pulls() {
-        assert_eq!(asked(None, 10), Asked::Whole);
-        assert_eq!(asked(Some("bytes=0-3"), 10), Asked::Part(0..4));
-        assert_eq!(asked(Some("bytes=4-"), 10), Asked::Part(4..10));
-        assert_eq!(asked(Some("bytes=-3"), 10), Asked::Part(7..10));
-        assert_eq!(asked(Some("bytes=-30"), 10), Asked::Part(0..10));
-        assert_eq!(asked(Some("bytes=8-100"), 10), Asked::Part(8..10));
+        assert_eq!(requested(None, 10), RequestedRange::Whole);
+        assert_eq!(requested(Some("bytes=0-3"), 10), RequestedRange::Part(0..4));
+        assert_eq!(requested(Some("bytes=4-"), 10), RequestedRange::Part(4..10));
+        assert_eq!(requested(Some("bytes=-3"), 10), RequestedRange::Part(7..10));
+        assert_eq!(requested(Some("bytes=-30"), 10), RequestedRange::Part(0..10));
+        assert_eq!(requested(Some("bytes=8-100"), 10), RequestedRange::Part(8..10));
         for none in ["bytes=10-", "bytes=10-20", "bytes=5-0", "bytes=-0"] {
-            assert_eq!(asked(Some(none), 10), Asked::Unsatisfiable, "{none}");
+            assert_eq!(requested(Some(none), 10), RequestedRange::Unsatisfiable, "{none}");
         }
-        assert_eq!(asked(Some("bytes=0-"), 0), Asked::Unsatisfiable);
+        assert_eq!(requested(Some("bytes=0-"), 0), RequestedRange::Unsatisfiable);
         for whole in ["lines=0-3", "bytes=0-1,3-4", "bytes=a-b", "bytes=-", "bytes=+1-2"] {
-            assert_eq!(asked(Some(whole), 10), Asked::Whole, "{whole}");
+            assert_eq!(requested(Some(whole), 10), RequestedRange::Whole, "{whole}");
         }
     }
 
@@ -80,7 +80,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_part_lies_inside(header in "bytes=[0-9]{0,21}-[0-9]{0,21}", length in any::<u64>()) {
-            if let Asked::Part(part) = asked(Some(&header), length) {
+            if let RequestedRange::Part(part) = requested(Some(&header), length) {
                 prop_assert!(part.start < part.end && part.end <= length);
             }
         }

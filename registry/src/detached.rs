@@ -1,17 +1,17 @@
-//! Work that goes to its end, whoever stops waiting for it.
+//! Detached work: runs to its end, even when its caller stops waiting for it.
 //!
-//! A caller who hangs up drops the future of their request, but not the file work it began: a removal or a rename would happen
-//! after its lock was let go. So every change of what is stored runs in a task of its own.
+//! A client that disconnects drops the future of its request, but not the file work that it began: a removal or a rename would
+//! happen after its lock was released. So every change of what is stored runs in a task of its own.
 
 use std::panic::resume_unwind;
 
-/// Runs it to its end. Its panic is the caller's.
-pub(crate) async fn undisturbed<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+/// Runs `work` to its end in a task. A panic in it continues in the caller.
+pub(crate) async fn detached<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     match tokio::spawn(work).await {
         Ok(value) => value,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
-            // The runtime ends; nobody reads an answer any more.
+            // The runtime shuts down: there is no caller to answer any more.
             Err(_) => std::future::pending().await,
         },
     }
@@ -24,9 +24,9 @@ mod tests {
     use tokio::sync::oneshot;
 
     #[tokio::test]
-    async fn who_goes_away_stops_nothing() {
+    async fn a_dropped_caller_stops_nothing() {
         let ((begun, has_begun), (go, may_go), (tell, told)) = (oneshot::channel(), oneshot::channel::<()>(), oneshot::channel());
-        let work = undisturbed(async move {
+        let work = detached(async move {
             begun.send(()).expect("somebody waits");
             may_go.await.expect("a sign");
             tell.send(()).expect("somebody waits");

@@ -1,14 +1,15 @@
-//! Lists: tags, referrers, the catalogue; page by page.
+//! Handlers of lists: tags, referrers and the catalogue, page by page.
 
+use ::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
 use crate::digest::ContentDigest;
-use crate::endpoint::{Answer, Call};
+use crate::http::request_context::{HandlerResult, RequestContext};
 use crate::manifest::{OCI_INDEX, Referrer};
 use crate::name::RepositoryName;
-use crate::problem::{Code, Problem};
+use crate::oci_error::{ErrorCode, OciError};
 
 const FILTERS: HeaderName = HeaderName::from_static("oci-filters-applied");
 
@@ -20,47 +21,47 @@ const MAX_PAGE: usize = 1000;
 const REFERRERS_PAGE: usize = 4 << 20;
 
 /// `GET /v2/<name>/tags/list`
-pub(crate) async fn tags(call: &Call, repository: &RepositoryName) -> Answer {
-    let tags = call.registry.storage.tags(repository).await?;
-    if tags.is_empty() && !call.registry.is_known(repository).await? {
-        return Err(Problem::new(Code::NameUnknown, "there is no such repository").into());
+pub(crate) async fn tags(request: &RequestContext, repository: &RepositoryName) -> HandlerResult {
+    let tags = request.registry.storage.tags(repository).await?;
+    if tags.is_empty() && !request.registry.is_known(repository).await? {
+        return Err(OciError::new(ErrorCode::NameUnknown, "there is no such repository").into());
     }
     let all = tags.into_iter().map(|tag| tag.to_string()).collect();
-    let (page, next) = page(all, call.parameter("last"), count(call)?.unwrap_or(usize::MAX));
+    let (page, next) = page(all, request.parameter("last"), count(request)?.unwrap_or(usize::MAX));
     let link = next.map(|last| format!("/v2/{repository}/tags/list?n={}&last={last}", page.len()));
     Ok(json_page(&json!({ "name": repository.as_str(), "tags": page }), "application/json", link))
 }
 
 /// `GET /v2/_catalog`
-pub(crate) async fn catalog(call: &Call) -> Answer {
-    call.require_catalogue()?;
-    let all = call.registry.storage.repositories().await?.into_iter().map(|name| name.to_string()).collect();
-    let (page, next) = page(all, call.parameter("last"), count(call)?.unwrap_or(PAGE).min(MAX_PAGE));
+pub(crate) async fn catalog(request: &RequestContext) -> HandlerResult {
+    request.require_catalogue()?;
+    let all = request.registry.storage.repositories().await?.into_iter().map(|name| name.to_string()).collect();
+    let (page, next) = page(all, request.parameter("last"), count(request)?.unwrap_or(PAGE).min(MAX_PAGE));
     let link = next.map(|last| format!("/v2/_catalog?n={}&last={last}", page.len()));
     Ok(json_page(&json!({ "repositories": page }), "application/json", link))
 }
 
 /// `GET /v2/<name>/referrers/<digest>`; a subject that is not here has none.
-pub(crate) async fn referrers(call: &Call, repository: &RepositoryName, subject: &ContentDigest) -> Answer {
+pub(crate) async fn referrers(request: &RequestContext, repository: &RepositoryName, subject: &ContentDigest) -> HandlerResult {
     // Media types have no spaces, but often a `+` that clients forget to escape.
-    let filter = call.parameter("artifactType").map(|kind| kind.replace(' ', "+"));
+    let filter = request.parameter("artifactType").map(|kind| kind.replace(' ', "+"));
     let filter = filter.as_deref();
-    let last = call.parameter("last").and_then(|last| ContentDigest::parse(last).ok());
-    let storage = &call.registry.storage;
+    let last = request.parameter("last").and_then(|last| ContentDigest::parse(last).ok());
+    let storage = &request.registry.storage;
     let mut descriptors: Vec<Referrer> = Vec::new();
     let (mut length, mut next) = (0, None);
     for digest in storage.referrers(repository, subject).await? {
         if last.is_some_and(|last| digest <= last) {
             continue;
         }
-        // One that goes meanwhile is not listed.
+        // One that is removed meanwhile is not listed.
         let Some(bytes) = storage.referrer(repository, subject, &digest).await? else { continue };
         let Ok(descriptor) = serde_json::from_slice::<Referrer>(&bytes) else { continue };
         if filter.is_some_and(|kind| descriptor.artifact_type.as_deref() != Some(kind)) {
             continue;
         }
         if length > 0 && length + bytes.len() > REFERRERS_PAGE {
-            let filter = filter.map(|kind| format!("&artifactType={}", escaped(kind))).unwrap_or_default();
+            let filter = filter.map(|kind| format!("&artifactType={}", utf8_percent_encode(kind, QUERY))).unwrap_or_default();
             next = descriptors.last().map(|last| format!("/v2/{repository}/referrers/{subject}?last={}{filter}", last.digest));
             break;
         }
@@ -76,17 +77,17 @@ pub(crate) async fn referrers(call: &Call, repository: &RepositoryName, subject:
 }
 
 /// The `n` of a request.
-fn count(call: &Call) -> Result<Option<usize>, Problem> {
-    let bad = || Problem::new(Code::PaginationNumberInvalid, "`n` is a number of entries, from 0");
-    let Some(text) = call.parameter("n") else { return Ok(None) };
+fn count(request: &RequestContext) -> Result<Option<usize>, OciError> {
+    let bad = || OciError::new(ErrorCode::PaginationNumberInvalid, "`n` is a number of entries, from 0");
+    let Some(text) = request.parameter("n") else { return Ok(None) };
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(bad());
     }
-    // More digits than a number holds are still only "all".
+    // A number that is too large means all entries.
     Ok(Some(text.parse().unwrap_or(usize::MAX)))
 }
 
-/// What follows `last`, `n` of them, and where the next page goes on.
+/// The `n` entries after `last`, and the last one of them when there is another page.
 fn page(all: Vec<String>, last: Option<&str>, n: usize) -> (Vec<String>, Option<String>) {
     let mut rest = all.into_iter().filter(|name| last.is_none_or(|last| name.as_str() > last));
     let page: Vec<String> = rest.by_ref().take(n).collect();
@@ -102,11 +103,8 @@ fn json_page(document: &serde_json::Value, kind: &'static str, next: Option<Stri
     response
 }
 
-/// Percent-encodes what may not stand in a query as it is.
-fn escaped(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
-    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
-}
+/// The characters that are percent-encoded in a query.
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 #[cfg(test)]
 mod tests {
@@ -138,6 +136,6 @@ mod tests {
 
     #[test]
     fn media_types_survive_a_query() {
-        assert_eq!(escaped("application/vnd.x+json; a"), "application/vnd.x%2Bjson%3B%20a");
+        assert_eq!(utf8_percent_encode("application/vnd.x+json; a", QUERY).to_string(), "application/vnd.x%2Bjson%3B%20a");
     }
 }

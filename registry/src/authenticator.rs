@@ -1,7 +1,7 @@
-//! Who may do what: the door's question, and its answer.
+//! Authentication and access: who calls, and what they may do.
 //!
-//! Owns the trait that the registry asks about callers, and the rule that decides from its answer. Must never know users,
-//! tenants or tokens: whoever builds the registry brings a `Doorkeeper` that does.
+//! Owns the trait that identifies callers, and the rule that decides from their grant. Must never know users, tenants or tokens:
+//! the implementation of the trait does.
 
 use std::fmt;
 
@@ -9,12 +9,12 @@ use async_trait::async_trait;
 
 use crate::name::RepositoryName;
 
-/// What a caller showed: basic credentials. The secret is usually a token.
+/// The basic credentials of a request. The secret is usually a token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// Who the caller says they are.
+    /// The claimed name.
     pub user: String,
-    /// What proves it.
+    /// The password or token that proves it.
     pub secret: String,
 }
 
@@ -24,32 +24,32 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Decides who comes in, once for every request. Answers must be quick: a request waits for them.
+/// Identifies the caller of every request. It must be quick: each request waits for it.
 #[async_trait]
-pub trait Doorkeeper: Send + Sync + 'static {
-    /// What a caller with these credentials, or with none, may do.
-    async fn admit(&self, credentials: Option<Credentials>) -> Admission;
+pub trait Authenticator: Send + Sync + 'static {
+    /// The grant of a caller with these credentials, or with none.
+    async fn authenticate(&self, credentials: Option<Credentials>) -> Authentication;
 }
 
-/// The answer of the door.
+/// The result of an authentication.
 #[derive(Debug, Clone)]
-pub enum Admission {
-    /// Known, and may do this much.
+pub enum Authentication {
+    /// The caller is known and has these rights.
     Granted(Grant),
-    /// Not known, or the secret is wrong: asked for credentials again.
+    /// The caller is not known, or the secret is wrong: the client is asked for credentials again.
     Refused,
-    /// Can not tell now. Clients are told to come back, not that their credentials are wrong.
+    /// The credentials can not be checked now: the client is told to try again later.
     Unavailable,
 }
 
-/// What may be done to repositories.
+/// Rights in a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rights {
     /// Read blobs, manifests, tags.
     pub pull: bool,
-    /// Write them.
+    /// Write blobs, manifests, tags.
     pub push: bool,
-    /// Remove them.
+    /// Remove blobs, manifests, tags.
     pub delete: bool,
 }
 
@@ -69,19 +69,19 @@ impl Rights {
 /// Which repositories a right is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
-    /// All of them, which also opens the catalogue.
+    /// All repositories, and the catalogue of them.
     Everything,
-    /// This one and those below it.
+    /// One repository and those below it.
     Within(RepositoryName),
 }
 
-/// What one caller may do: nothing, until something is allowed.
+/// The rights of one caller: none, until `allow` adds some.
 #[derive(Debug, Clone, Default)]
 pub struct Grant {
     allowed: Vec<(Scope, Rights)>,
 }
 
-/// One thing a request wants to do.
+/// The right that a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Right {
     Pull,
@@ -91,16 +91,16 @@ pub(crate) enum Right {
 
 /// The decision on one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum AccessDecision {
     Allowed,
-    /// The caller knows the repository by another right, so it may hear "no".
+    /// The caller has another right in the repository, so it may know that it exists.
     Denied,
     /// The caller may not know whether the repository exists.
     Hidden,
 }
 
 impl Grant {
-    /// Nothing.
+    /// No rights at all.
     pub fn none() -> Self {
         Self::default()
     }
@@ -110,7 +110,7 @@ impl Grant {
         Self::none().allow(Scope::Everything, Rights::ALL)
     }
 
-    /// This much more.
+    /// Adds rights in a scope.
     pub fn allow(mut self, scope: Scope, rights: Rights) -> Self {
         self.allowed.push((scope, rights));
         self
@@ -125,7 +125,7 @@ impl Grant {
         covering.fold(Rights::default(), |rights, (_, more)| rights.or(*more))
     }
 
-    pub(crate) fn judge(&self, repository: &RepositoryName, right: Right) -> Verdict {
+    pub(crate) fn decide(&self, repository: &RepositoryName, right: Right) -> AccessDecision {
         let rights = self.rights(repository);
         let has = match right {
             Right::Pull => rights.pull,
@@ -133,14 +133,14 @@ impl Grant {
             Right::Delete => rights.delete,
         };
         match (has, rights == Rights::default()) {
-            (true, _) => Verdict::Allowed,
-            (false, false) => Verdict::Denied,
-            (false, true) => Verdict::Hidden,
+            (true, _) => AccessDecision::Allowed,
+            (false, false) => AccessDecision::Denied,
+            (false, true) => AccessDecision::Hidden,
         }
     }
 
     pub(crate) fn may(&self, repository: &RepositoryName, right: Right) -> bool {
-        self.judge(repository, right) == Verdict::Allowed
+        self.decide(repository, right) == AccessDecision::Allowed
     }
 
     /// Whether it may list every repository there is.
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn nothing_is_allowed_that_was_not_said() {
         for right in [Right::Pull, Right::Push, Right::Delete] {
-            assert_eq!(Grant::none().judge(&name("acme/shop"), right), Verdict::Hidden);
+            assert_eq!(Grant::none().decide(&name("acme/shop"), right), AccessDecision::Hidden);
         }
         assert!(!Grant::none().sees_catalogue());
     }
@@ -168,11 +168,11 @@ mod tests {
     #[test]
     fn rights_add_up_within_their_scope() {
         let grant = Grant::none().allow(Scope::Within(name("acme")), Rights::PULL).allow(Scope::Within(name("acme/shop")), Rights::PUSH);
-        assert_eq!(grant.judge(&name("acme/blog"), Right::Pull), Verdict::Allowed);
-        assert_eq!(grant.judge(&name("acme/blog"), Right::Push), Verdict::Denied);
-        assert_eq!(grant.judge(&name("acme/shop"), Right::Push), Verdict::Allowed);
-        assert_eq!(grant.judge(&name("acme/shop"), Right::Delete), Verdict::Denied);
-        assert_eq!(grant.judge(&name("acmes/shop"), Right::Pull), Verdict::Hidden);
+        assert_eq!(grant.decide(&name("acme/blog"), Right::Pull), AccessDecision::Allowed);
+        assert_eq!(grant.decide(&name("acme/blog"), Right::Push), AccessDecision::Denied);
+        assert_eq!(grant.decide(&name("acme/shop"), Right::Push), AccessDecision::Allowed);
+        assert_eq!(grant.decide(&name("acme/shop"), Right::Delete), AccessDecision::Denied);
+        assert_eq!(grant.decide(&name("acmes/shop"), Right::Pull), AccessDecision::Hidden);
         assert!(!grant.sees_catalogue());
         assert!(Grant::full().sees_catalogue());
     }
