@@ -1,6 +1,6 @@
 //! Who calls: a token, a browser's session, or somebody who is known by the way they came. Found once per request.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
@@ -8,9 +8,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, header};
+use ipnet::IpNet;
 use manager::Identity;
 
 use crate::Web;
+use crate::connection_limits::is_trusted;
 use crate::problem::{Problem, not_signed_in};
 
 /// How a request came in.
@@ -46,8 +48,8 @@ pub(crate) struct Caller {
     pub(crate) proof: Proof,
     /// The token that was shown, for signing out.
     pub(crate) token: Option<String>,
-    /// The address of the other end as records show it.
-    pub(crate) address: String,
+    /// The address of the client, behind trusted proxies too; none on the control socket.
+    pub(crate) client: Option<IpAddr>,
 }
 
 /// The name of the session cookie. With the prefix, browsers refuse it from any other host or without https.
@@ -74,10 +76,11 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 /// Puts the caller into the request.
 pub(crate) async fn find(State((web, access)): State<(Arc<Web>, Access)>, mut request: Request, next: Next) -> Response {
-    let address = request.extensions().get::<Peer>().map_or_else(|| "unknown".into(), |peer| peer.0.ip().to_string());
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
+    let client = peer.map(|peer| client_address(peer, request.headers(), &web.config.trusted));
     let caller = match access {
-        Access::Known(who) => Caller { address: who.origin.0.clone(), identity: Some((*who).clone()), proof: Proof::Known, token: None },
-        Access::Network => match of_network(&web, request.headers(), address).await {
+        Access::Known(who) => Caller { client, identity: Some((*who).clone()), proof: Proof::Known, token: None },
+        Access::Network => match of_network(&web, request.headers(), client).await {
             Ok(caller) => caller,
             Err(problem) => return problem.into_response(),
         },
@@ -88,15 +91,31 @@ pub(crate) async fn find(State((web, access)): State<(Arc<Web>, Access)>, mut re
     response
 }
 
-async fn of_network(web: &Web, headers: &HeaderMap, address: String) -> Result<Caller, Problem> {
+/// Where a client is: the peer, or behind a trusted proxy the last address of `X-Forwarded-For` that is no trusted proxy itself. What
+/// stands further left was written by the client.
+fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let mut client = peer.to_canonical();
+    let lists: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|list| list.to_str().ok()).collect();
+    for entry in lists.iter().rev().flat_map(|list| list.rsplit(',')) {
+        if !is_trusted(trusted, client) {
+            break;
+        }
+        let Ok(next) = entry.trim().parse::<IpAddr>() else { break };
+        client = next.to_canonical();
+    }
+    client
+}
+
+async fn of_network(web: &Web, headers: &HeaderMap, client: Option<IpAddr>) -> Result<Caller, Problem> {
+    let address = client.map_or_else(|| "unknown".into(), |client| client.to_string());
     // A token in the header goes before a cookie: a client that shows one means it, even when it has ended.
     let (token, proof, channel) = match (bearer(headers), cookie(headers, cookie_name(web.config.https))) {
         (Some(token), _) => (token, Proof::Token, "api"),
         (None, Some(token)) => (token, Proof::Cookie, "web"),
-        (None, None) => return Ok(Caller { identity: None, proof: Proof::None, token: None, address }),
+        (None, None) => return Ok(Caller { identity: None, proof: Proof::None, token: None, client }),
     };
     let identity = web.manager.identify_token(token, &format!("{channel} {address}")).await?;
-    Ok(Caller { identity, proof, token: Some(token.to_owned()), address })
+    Ok(Caller { identity, proof, token: Some(token.to_owned()), client })
 }
 
 /// Ends when the caller may no longer read the logs of an app: signed out, out of the team, or the app is gone. A stream
@@ -148,6 +167,25 @@ impl<S: Send + Sync> FromRequestParts<S> for Who {
 mod tests {
     use super::*;
     use http::HeaderValue;
+
+    #[test]
+    fn a_client_behind_proxies_is_the_last_one_that_is_no_proxy() {
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().expect("a network"), "192.0.2.9/32".parse().expect("an address")];
+        let at = |peer: &str, lists: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for list in lists {
+                headers.append("x-forwarded-for", HeaderValue::from_static(list));
+            }
+            client_address(peer.parse().expect("an address"), &headers, &trusted).to_string()
+        };
+        assert_eq!(at("203.0.113.7", &["198.51.100.1"]), "203.0.113.7", "a peer that is no proxy speaks for itself");
+        assert_eq!(at("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(at("10.0.0.1", &["1.1.1.1, 198.51.100.1"]), "198.51.100.1", "what the client wrote stands further left");
+        assert_eq!(at("::ffff:10.0.0.1", &["1.1.1.1, 198.51.100.1, 192.0.2.9"]), "198.51.100.1");
+        assert_eq!(at("10.0.0.1", &["1.1.1.1", "198.51.100.2"]), "198.51.100.2");
+        assert_eq!(at("10.0.0.1", &["198.51.100.1, nonsense"]), "10.0.0.1");
+        assert_eq!(at("10.0.0.1", &["10.0.0.2, 10.0.0.3"]), "10.0.0.2");
+    }
 
     #[test]
     fn tokens_are_found_where_they_may_be() {

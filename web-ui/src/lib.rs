@@ -8,6 +8,7 @@ mod ansi;
 mod api;
 mod assets;
 mod caller;
+mod connection_limits;
 mod extract;
 mod logs;
 mod middleware;
@@ -16,6 +17,7 @@ mod path_params;
 mod problem;
 mod serve;
 mod sign_in_limit;
+mod stream_limits;
 mod streams;
 
 use std::sync::Arc;
@@ -38,13 +40,27 @@ pub struct Config {
     pub request_timeout: Duration,
     /// How often a stream asks whether whom it is for may still have it.
     pub recheck: Duration,
-    /// Connections at once; further ones wait.
+    /// Connections at once; beyond them only health is answered.
     pub connections: usize,
+    /// The same for one address.
+    pub connections_per_address: usize,
+    /// Streams at once (logs that are followed, pages that keep themselves fresh), in total, of one user, and from one address.
+    pub streams: [usize; 3],
+    /// Proxies in front, whose `X-Forwarded-For` is believed.
+    pub trusted: Vec<ipnet::IpNet>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { https: false, request_timeout: Duration::from_secs(30), recheck: Duration::from_secs(10), connections: 1_024 }
+        Self {
+            https: false,
+            request_timeout: Duration::from_secs(30),
+            recheck: Duration::from_secs(10),
+            connections: 1_024,
+            connections_per_address: 128,
+            streams: [1_024, 32, 64],
+            trusted: Vec::new(),
+        }
     }
 }
 
@@ -53,7 +69,8 @@ pub(crate) struct Web {
     pub(crate) manager: Arc<Manager>,
     pub(crate) logs: Arc<dyn Logs>,
     pub(crate) config: Config,
-    pub(crate) sign_ins: sign_in_limit::SignIns,
+    pub(crate) sign_ins: sign_in_limit::SignInLimits,
+    pub(crate) streams: Arc<stream_limits::StreamLimits>,
     pub(crate) pages: pages::Pages,
     /// Ends streams when the server stops: they have no end of their own.
     pub(crate) stop: CancellationToken,
@@ -69,8 +86,10 @@ impl WebUi {
     /// Over the manager, the logs of instances, and what is configured.
     pub fn new(manager: Arc<Manager>, logs: Arc<dyn Logs>, config: Config) -> Self {
         let pages = pages::Pages::new();
-        let sign_ins = sign_in_limit::SignIns::default();
-        Self { web: Arc::new(Web { manager, logs, config, sign_ins, pages, stop: CancellationToken::new() }) }
+        let sign_ins = sign_in_limit::SignInLimits::default();
+        let [total, per_user, per_address] = config.streams;
+        let streams = stream_limits::StreamLimits::new(total, per_user, per_address);
+        Self { web: Arc::new(Web { manager, logs, config, sign_ins, streams, pages, stop: CancellationToken::new() }) }
     }
 
     /// API and pages for the network: callers show a token or a cookie.

@@ -12,7 +12,7 @@ use model::{Code, UserError};
 
 use crate::caller::{self, Access, Caller, Proof};
 use crate::problem::{Problem, no_such_path};
-use crate::{Web, pages};
+use crate::{Web, pages, stream_limits};
 
 /// Largest body of a request in bytes: the largest config, with room for its coding.
 pub(crate) const MAX_BODY: usize = 256 * 1024;
@@ -28,6 +28,7 @@ pub(crate) fn around(routes: Router<Arc<Web>>, web: Arc<Web>, access: Access) ->
         .method_not_allowed_fallback(not_that_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn(to_its_end))
+        .layer(middleware::from_fn_with_state(web.clone(), stream_limits::limit))
         .layer(middleware::from_fn(foreign_pages))
         .layer(middleware::from_fn_with_state((web.clone(), access), caller::find))
         .layer(middleware::from_fn_with_state(web.clone(), time_limit))

@@ -1,25 +1,33 @@
-//! Listeners: accept, one task per connection, a bounded number, an end in order.
+//! Listeners: accept, one task per connection within the limits, an end in order.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::{IntoResponse, Response};
+use http::header;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use model::{Code, UserError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::WebUi;
 use crate::caller::Peer;
+use crate::connection_limits::{ConnectionLimits, ConnectionPermit, Service};
+use crate::problem::Problem;
+use crate::stream_limits::ConnectionPlace;
 
 /// How long a client may take for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for a connection beyond the limits.
+const REDUCED_HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long requests in flight may take to end when the server stops.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
@@ -67,15 +75,14 @@ impl Bound {
             Socket::Tcp(_) => self.ui.router(),
             Socket::Control(_) => self.ui.router_for_operator(),
         };
-        let places = Arc::new(Semaphore::new(self.ui.web.config.connections));
+        let config = &self.ui.web.config;
+        let limits = ConnectionLimits::new(config.connections, config.connections_per_address, config.trusted.clone());
         let ending = CancellationToken::new();
+        let mut connections = JoinSet::new();
         loop {
-            let place = tokio::select! {
-                place = places.clone().acquire_owned() => place.expect("the semaphore is never closed"),
-                () = shutdown.cancelled() => break,
-            };
             let accepted = tokio::select! {
                 accepted = accept(&self.socket) => accepted,
+                Some(_) = connections.join_next() => continue,
                 () = shutdown.cancelled() => break,
             };
             let (stream, peer) = match accepted {
@@ -87,16 +94,15 @@ impl Bound {
                     continue;
                 }
             };
-            let (router, ending) = (router.clone(), ending.clone());
-            tokio::spawn(async move {
-                connection(stream, peer, router, ending).await;
-                drop(place);
-            });
+            // One that finds not even a reduced place is closed: its address has all that one address gets.
+            if let Some(permit) = limits.admit(peer.map(|peer| peer.0.ip())) {
+                connections.spawn(connection(stream, peer, router.clone(), permit, ending.clone()));
+            }
         }
         self.ui.web.stop.cancel();
         ending.cancel();
-        let all = u32::try_from(self.ui.web.config.connections).unwrap_or(u32::MAX);
-        if tokio::time::timeout(STOP_WITHIN, places.acquire_many(all)).await.is_err() {
+        let all = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_WITHIN, all).await.is_err() {
             tracing::warn!("some requests did not end in time");
         }
     }
@@ -117,18 +123,27 @@ async fn accept(socket: &Socket) -> std::io::Result<(Box<dyn Stream>, Option<Pee
     }
 }
 
-async fn connection(stream: Box<dyn Stream>, peer: Option<Peer>, router: Router, ending: CancellationToken) {
-    let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+async fn connection(stream: Box<dyn Stream>, peer: Option<Peer>, router: Router, permit: ConnectionPermit, ending: CancellationToken) {
+    let service = permit.service();
+    let place = ConnectionPlace(Arc::new(Mutex::new(permit)));
+    let held = place.clone();
+    let router = match service {
+        Service::Full => router,
+        Service::Reduced => router.layer(axum::middleware::from_fn(only_health)),
+    };
+    let app = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
+        request.extensions_mut().insert(place.clone());
         request.map(axum::body::Body::new)
     });
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(if service == Service::Full { HEAD_TIMEOUT } else { REDUCED_HEAD_TIMEOUT })
+        .keep_alive(service == Service::Full)
         .max_headers(64)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
@@ -140,4 +155,18 @@ async fn connection(stream: Box<dyn Stream>, peer: Option<Peer>, router: Router,
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
     }
+    drop(held);
+}
+
+/// Beyond the limits only health is answered.
+async fn only_health(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
+    if request.uri().path() == "/healthz" {
+        return next.run(request).await;
+    }
+    let user_error = UserError::new(Code::TooManyTries, "too many connections are open")
+        .why("The platform has as many as it serves at once, or your address has as many as one address gets.")
+        .next("close some, then try again");
+    let mut response = Problem(user_error).into_response();
+    response.headers_mut().insert(header::RETRY_AFTER, http::HeaderValue::from_static("5"));
+    response
 }

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::Web;
 use crate::problem::Problem;
+use crate::stream_limits::IsStream;
 
 /// Lines that may wait for a slow reader; further ones are lost to them.
 const WAITING_LINES: usize = 1_024;
@@ -39,6 +40,7 @@ fn json_line(value: &serde_json::Value) -> Bytes {
 fn answer(content_type: &'static str, stream: impl Stream<Item = Bytes> + Send + 'static) -> Response {
     let body = Body::from_stream(stream.map(Ok::<_, Infallible>));
     Response::builder()
+        .extension(IsStream)
         .header(header::CONTENT_TYPE, content_type)
         .header("x-accel-buffering", "no")
         .body(body)

@@ -27,10 +27,10 @@ fn label(text: &str) -> String {
 /// Signs in with a password and gives a token. The only way in that needs no token.
 #[utoipa::path(post, path = "/api/v1/login", tag = "people", request_body = SignIn, responses((status = 200, body = Token)), security(()))]
 pub(crate) async fn sign_in(State(web): State<Arc<Web>>, caller: Caller, Body(wish): Body<SignIn>) -> Result<Json<Token>, Problem> {
-    let entered = web.sign_ins.enter(&caller.address, &wish.user).await?;
+    let entered = web.sign_ins.enter(caller.client, &wish.user).await?;
     let token = web.manager.sign_in(&wish.user, &wish.password, TokenKind::Api, &label(&wish.label)).await?;
     drop(entered);
-    web.sign_ins.was_right(&caller.address, &wish.user);
+    web.sign_ins.was_right(caller.client, &wish.user);
     Ok(Json(Token { token }))
 }
 

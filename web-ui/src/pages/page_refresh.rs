@@ -11,6 +11,7 @@ use serde::Serialize;
 use store::live::Area;
 
 use crate::Web;
+use crate::stream_limits::IsStream;
 
 /// How often records are looked at, which tell nobody of their changes.
 const LOOK: Duration = Duration::from_secs(2);
@@ -29,6 +30,7 @@ pub(crate) fn events(web: &Web, events: impl Stream<Item = Event> + Send + 'stat
     let events = events.take_until(web.stop.clone().cancelled_owned()).map(Ok::<_, Infallible>);
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
     response.headers_mut().insert("x-accel-buffering", http::HeaderValue::from_static("no"));
+    response.extensions_mut().insert(IsStream);
     response
 }
 

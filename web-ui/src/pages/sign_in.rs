@@ -66,14 +66,14 @@ pub(crate) async fn page(State(web): State<Arc<Web>>, caller: Caller, Asked(next
 /// Checks name and password. Every sign-in is a new session.
 pub(crate) async fn submit(State(web): State<Arc<Web>>, caller: Caller, Sent(form): Sent<Credentials>) -> Answer {
     let signed_in = async {
-        let entered = web.sign_ins.enter(&caller.address, &form.user).await?;
+        let entered = web.sign_ins.enter(caller.client, &form.user).await?;
         let token = web.manager.sign_in(&form.user, &form.password, TokenKind::Session, "browser").await?;
         drop(entered);
         Ok::<_, model::UserError>(token)
     };
     match signed_in.await {
         Ok(token) => {
-            web.sign_ins.was_right(&caller.address, &form.user);
+            web.sign_ins.was_right(caller.client, &form.user);
             with_cookie(&web, &token, COOKIE_SECONDS, Redirect::to(own_path(&form.next)).into_response())
         }
         Err(user_error) if matches!(user_error.code, Code::NotSignedIn | Code::TooManyTries) => {
