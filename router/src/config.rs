@@ -1,7 +1,9 @@
 //! What a router is told when it starts: where to listen, how long to wait, whom to trust. Values only.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 /// Settings of one router process.
 #[derive(Debug, Clone)]
@@ -11,7 +13,7 @@ pub struct Config {
     /// Worker threads; none: one per core.
     pub workers: Option<usize>,
     /// Peers whose `X-Forwarded-*` are kept and added to: load balancers in front.
-    pub trusted: Vec<IpAddr>,
+    pub trusted: Vec<IpNet>,
     /// Client connections per worker; more wait in the kernel's queue.
     pub max_connections: usize,
     /// Requests held per route over all workers, while its app is paused or starting.

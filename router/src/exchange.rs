@@ -129,7 +129,7 @@ async fn forward(
     record: &mut AccessRecord,
 ) -> Result<Outcome, Refusal> {
     let config = &worker.shared.config;
-    let trusted = config.trusted.contains(&client.peer.ip());
+    let trusted = config.trusted.iter().any(|net| net.contains(&client.peer.ip()));
     let origin = Origin { peer: client.peer, local: client.local, trusted, id: record.id.as_str() };
     let head = worker.head(|out| forwarded_head::head(out, parts, &request_head, origin));
     let mut writer = RequestWriter::new(head, request_head.framing, body);

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use model::{Code, HostName, Hostname, UserError, ZoneName};
 use serde::Deserialize;
 
@@ -57,7 +58,9 @@ pub struct Router {
     #[serde(deserialize_with = "address_or_none")]
     pub status: Option<SocketAddr>,
     pub workers: usize,
-    pub trusted: Vec<std::net::IpAddr>,
+    /// Addresses and networks.
+    #[serde(deserialize_with = "networks")]
+    pub trusted: Vec<IpNet>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -72,6 +75,9 @@ pub struct Ssh {
 pub struct Web {
     pub listen: SocketAddr,
     pub url: String,
+    /// Addresses and networks.
+    #[serde(deserialize_with = "networks")]
+    pub trusted: Vec<IpNet>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -128,6 +134,15 @@ pub struct Retention {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Log {
     pub level: String,
+}
+
+/// Networks, each written as one or as a single address.
+fn networks<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
+    let network = |text: String| -> Result<IpNet, D::Error> {
+        let wrong = || serde::de::Error::custom(format!("`{text}` is neither an address nor a network such as 10.0.0.0/8"));
+        text.parse().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from)).map_err(|_| wrong())
+    };
+    Vec::<String>::deserialize(from)?.into_iter().map(network).collect()
 }
 
 /// An address, or none for an empty text.
@@ -273,6 +288,9 @@ mod tests {
         assert_eq!(parse("[platform]\ndomian = \"x\"").expect_err("a typo"), "unknown key `platform.domian`; did you mean `domain`?");
         assert_eq!(parse("[router]\nworkers = \"two\"").expect_err("a type"), "`router.workers` must be a integer, not a string");
         assert!(parse("[router]\nlisten = \"nowhere\"").is_err());
+        let proxies = parse("[web]\ntrusted = [\"10.0.0.0/8\", \"192.0.2.1\", \"::1\"]").expect("networks").web.trusted;
+        assert_eq!(proxies.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/8", "192.0.2.1/32", "::1/128"]);
+        assert!(parse("[web]\ntrusted = [\"proxy\"]").expect_err("a name").contains("`proxy` is neither"));
         assert!(parse("[router]\nstatus = \"8081\"").expect_err("a port alone").contains("`8081` is not an address"));
         assert_eq!(parse("[router]\nstatus = \"\"").expect("no status port").router.status, None);
     }
