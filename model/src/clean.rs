@@ -29,17 +29,24 @@ pub struct Sanitizer {
     sequence: Vec<u8>,
     coloured: bool,
     cut: bool,
+    /// Longest line, in bytes.
+    most: usize,
     /// A carriage return was seen: what comes next writes over the line.
     over: bool,
 }
 
 impl Default for Sanitizer {
     fn default() -> Self {
-        Self { state: State::Text, line: Vec::new(), sequence: Vec::new(), coloured: false, cut: false, over: false }
+        Self { state: State::Text, line: Vec::new(), sequence: Vec::new(), coloured: false, cut: false, most: MAX_LINE, over: false }
     }
 }
 
 impl Sanitizer {
+    /// One that cuts no line: for text whose size is known to be small.
+    pub fn without_cut() -> Self {
+        Self { most: usize::MAX, ..Self::default() }
+    }
+
     /// Takes the next bytes and appends the lines that they complete.
     pub fn push(&mut self, bytes: &[u8], lines: &mut Vec<String>) {
         let mut rest = bytes;
@@ -130,14 +137,14 @@ impl Sanitizer {
             self.coloured = false;
             self.cut = false;
         }
-        let room = MAX_LINE.saturating_sub(self.line.len());
+        let room = self.most.saturating_sub(self.line.len());
         self.line.extend_from_slice(&bytes[..bytes.len().min(room)]);
         self.cut |= bytes.len() > room;
     }
 
     fn colour(&mut self) {
         let reset = matches!(self.sequence.as_slice(), b"" | b"0");
-        if self.line.len() + self.sequence.len() + 3 <= MAX_LINE {
+        if self.line.len() + self.sequence.len() + 3 <= self.most {
             let sequence = std::mem::take(&mut self.sequence);
             self.line.extend_from_slice(b"\x1b[");
             self.line.extend_from_slice(&sequence);
@@ -166,7 +173,7 @@ impl Sanitizer {
 }
 
 /// Control characters beyond ASCII, and those that turn text around so that it reads as something else.
-fn is_hostile(c: char) -> bool {
+pub(crate) fn is_hostile(c: char) -> bool {
     matches!(c, '\u{80}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
 }
 

@@ -1,27 +1,30 @@
 //! The grammar of push output: what `git push` prints, the build log stores and the page shows.
 //!
+//! Whatever is put in is cleaned: names of files, branches and commits are written by whoever pushes.
+//!
 //! `-----> ` opens a step, seven spaces carry its detail, ` !     ` is a failure, `=====> ` is the result.
 
+use crate::clean;
 use crate::user_error::UserError;
 
 /// Opens a step.
 pub fn step(text: impl AsRef<str>) -> String {
-    format!("-----> {}", text.as_ref())
+    format!("-----> {}", clean::line(text.as_ref()))
 }
 
 /// A detail under the open step.
 pub fn detail(text: impl AsRef<str>) -> String {
-    format!("       {}", text.as_ref())
+    format!("       {}", clean::line(text.as_ref()))
 }
 
 /// A warning, or one line of a failure.
 pub fn warn(text: impl AsRef<str>) -> String {
-    format!(" !     {}", text.as_ref())
+    format!(" !     {}", clean::line(text.as_ref()))
 }
 
 /// The headline of the result.
 pub fn result(text: impl AsRef<str>) -> String {
-    format!("=====> {}", text.as_ref())
+    format!("=====> {}", clean::line(text.as_ref()))
 }
 
 /// A duration as people read it: `240 ms`, `3.1 s`, `2 min 05 s`.
@@ -82,6 +85,16 @@ mod tests {
         assert_eq!(size(45_230_000), "45.2 MB");
         assert_eq!(size(999_990), "1.0 MB");
         assert_eq!([count(0, "file"), count(1, "file"), count(2, "file")], ["0 files", "1 file", "2 files"]);
+    }
+
+    #[test]
+    fn what_somebody_named_does_not_steer_the_terminal_of_its_reader() {
+        let evil = "a\x1b]52;c;ZXZpbA==\x07b\u{9b}2J\u{202e}c\nd";
+        let block = user_error(&UserError::new(Code::WrongBranch, evil).why(evil).evidence(evil).next(evil));
+        for line in [step(evil), detail(evil), warn(evil), result(evil)].iter().chain(&block) {
+            assert!(!line.chars().any(|c| c.is_control() || clean::is_hostile(c)), "{line:?}");
+        }
+        assert_eq!(detail(evil), "       ab2Jc d");
     }
 
     #[test]

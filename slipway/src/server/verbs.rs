@@ -27,14 +27,14 @@ struct Channel {
 }
 
 impl Sink for Channel {
-    fn out(&mut self, text: &[u8]) -> bool {
-        self.pressure.queued.fetch_add(text.len(), Ordering::Relaxed);
-        self.words.send((true, text.to_vec())).is_ok()
+    fn out(&mut self, text: &model::Printable) -> bool {
+        self.pressure.queued.fetch_add(text.as_str().len(), Ordering::Relaxed);
+        self.words.send((true, text.as_str().as_bytes().to_vec())).is_ok()
     }
 
-    fn err(&mut self, text: &[u8]) {
+    fn err(&mut self, text: &model::Printable) {
         // A client that is gone reads no complaints.
-        drop(self.words.send((false, text.to_vec())));
+        drop(self.words.send((false, text.as_str().as_bytes().to_vec())));
     }
 
     fn pressure(&self) -> Option<Arc<Pressure>> {

@@ -183,11 +183,11 @@ mod tests {
     struct Said(Arc<Mutex<String>>);
 
     impl Sink for Said {
-        fn out(&mut self, text: &[u8]) -> bool {
-            self.0.lock().expect("unpoisoned").push_str(&String::from_utf8_lossy(text));
+        fn out(&mut self, text: &model::Printable) -> bool {
+            self.0.lock().expect("unpoisoned").push_str(text.as_str());
             true
         }
-        fn err(&mut self, text: &[u8]) {
+        fn err(&mut self, text: &model::Printable) {
             self.out(text);
         }
     }

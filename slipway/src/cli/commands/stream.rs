@@ -1,7 +1,8 @@
 //! Streamed answers: plain text, and progress lines that end with a result.
 
 use futures_util::StreamExt;
-use model::UserError;
+use model::clean::Sanitizer;
+use model::{Printable, UserError};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -10,14 +11,25 @@ use crate::cli::context::Context;
 
 /// Copies a text stream to the output until it ends or nobody reads.
 pub async fn copy(context: &Context, mut pieces: Pieces) -> Result<(), CallError> {
-    while let Some(piece) = pieces.next().await {
+    let mut sanitizer = Sanitizer::without_cut();
+    let mut lines = Vec::new();
+    loop {
+        let piece = pieces.next().await.transpose();
         let piece = piece.map_err(|why| CallError::Unreachable { server: context.client.name().into(), why })?;
-        if !context.output.raw(&piece) {
-            break;
+        match &piece {
+            Some(piece) => sanitizer.push(piece, &mut lines),
+            None => sanitizer.finish(&mut lines),
+        }
+        for line in lines.drain(..) {
+            if !context.output.piece(&Printable::text(&format!("{line}\n"))) {
+                return Ok(());
+            }
+        }
+        if piece.is_none() {
+            return Ok(());
         }
         context.output.caught_up().await;
     }
-    Ok(())
 }
 
 #[derive(Deserialize)]
