@@ -3,6 +3,7 @@
 //! Writing waits for the client's window, and ends at once when the client disconnects: the window would never grow again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use model::{UserError, push_output};
@@ -33,11 +34,13 @@ pub(crate) enum OutputStream {
 pub(crate) struct Client {
     half: Arc<ChannelWriteHalf<Msg>>,
     gone: CancellationToken,
+    /// Set just before the server closes the channel.
+    closed: Arc<AtomicBool>,
 }
 
 impl Client {
-    pub(crate) fn new(half: Arc<ChannelWriteHalf<Msg>>, gone: CancellationToken) -> Self {
-        Self { half, gone }
+    pub(crate) fn new(half: Arc<ChannelWriteHalf<Msg>>, gone: CancellationToken, closed: Arc<AtomicBool>) -> Self {
+        Self { half, gone, closed }
     }
 
     pub(crate) fn gone(&self) -> &CancellationToken {
@@ -91,15 +94,19 @@ impl Client {
 
     /// Ends the channel with an exit status.
     pub(crate) async fn exit(&self, status: u8) {
-        // A client that has disconnected needs no exit status.
-        let _ = tokio::select! {
-            () = self.gone.cancelled() => Ok(()),
-            ended = async {
+        let sent = tokio::select! {
+            () = self.gone.cancelled() => return,
+            sent = async {
                 self.half.exit_status(u32::from(status)).await?;
-                self.half.eof().await?;
-                self.half.close().await
-            } => ended,
+                self.half.eof().await
+            } => sent,
         };
+        if sent.is_ok() {
+            // Set first: a client that sees the close may open its next channel at once.
+            self.closed.store(true, Ordering::Release);
+            // A client that has disconnected needs no close.
+            let _ = self.half.close().await;
+        }
     }
 
     /// Writes why a command is not run, and ends the channel. A git client gets all of it as one error packet of the git protocol:

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -37,6 +38,8 @@ struct OpenChannel {
     state: ChannelState,
     writer: Arc<ChannelWriteHalf<Msg>>,
     command: Option<RunningCommand>,
+    /// Set when the server has closed the channel. The library reports only closes that come from the client first.
+    closed: Arc<AtomicBool>,
 }
 
 /// The connection's side of a running command. Dropping it tells the command that its client is gone.
@@ -107,7 +110,7 @@ impl Connection {
             _ => (80, 24),
         };
         let (resize, size) = watch::channel(first);
-        let client = Client::new(open.writer.clone(), gone.clone());
+        let client = Client::new(open.writer.clone(), gone.clone(), open.closed.clone());
         open.command = Some(RunningCommand { input: Some(input_writer), is_push, resize, gone });
         let command = Command { state: self.state.clone(), guard: self.permit.command(), key, start, size, input, client };
         self.state.work.spawn(command::run(command));
@@ -152,6 +155,7 @@ impl Handler for Connection {
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
+        self.channels.retain(|_, open| !open.closed.load(Ordering::Acquire));
         if self.key.is_none() || self.channels.len() >= self.state.config.channels_per_connection {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
@@ -159,7 +163,8 @@ impl Handler for Connection {
         // The reading half is dropped: input arrives through `data`, where nothing waits. Kept and not read, its queue would
         // fill up and stop the whole connection.
         let (_, writer) = channel.split();
-        self.channels.insert(writer.id(), OpenChannel { state: ChannelState::default(), writer: Arc::new(writer), command: None });
+        let open = OpenChannel { state: ChannelState::default(), writer: Arc::new(writer), command: None, closed: Arc::default() };
+        self.channels.insert(open.writer.id(), open);
         reply.accept().await;
         Ok(())
     }

@@ -129,24 +129,77 @@ fn nothing_is_forwarded() {
     assert_eq!(ok(ssh), "out\n");
 }
 
+/// A connection that several commands share, as `ControlMaster` makes it.
+struct SharedConnection {
+    master: std::process::Child,
+    path: String,
+}
+
+impl SharedConnection {
+    fn open(server: &TestServer) -> Self {
+        let control = server.dir.path().join("control");
+        let path = format!("ControlPath={}", control.display());
+        let master = server.ssh("ann", &["-M", "-N", "-o", &path], &[]).spawn().expect("ssh runs");
+        let deadline = std::time::Instant::now() + crate::harness::DEADLINE;
+        while !control.exists() {
+            assert!(std::time::Instant::now() < deadline, "missing: the shared connection");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        Self { master, path }
+    }
+
+    fn ssh(&self, server: &TestServer, command: &[&str]) -> std::process::Command {
+        // Without its own connection: a client that finds the shared one closed would open another.
+        server.ssh("ann", &["-o", &self.path, "-o", "ProxyCommand=false"], command)
+    }
+}
+
+impl Drop for SharedConnection {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.master.kill();
+        let _ = self.master.wait();
+    }
+}
+
 #[test]
 fn a_revoked_key_stops_in_the_middle_of_a_connection() {
     let server = TestServer::start();
-    let control = server.dir.path().join("control").display().to_string();
-    let path = format!("ControlPath={control}");
-    let mut master = server.ssh("ann", &["-M", "-N", "-o", &path], &[]).spawn().expect("ssh runs");
-    let deadline = std::time::Instant::now() + crate::harness::DEADLINE;
-    while !std::path::Path::new(&control).exists() {
-        assert!(std::time::Instant::now() < deadline, "missing: the shared connection");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    ok(server.ssh("ann", &["-o", &path], &["status", "0"]));
+    let shared = SharedConnection::open(&server);
+    ok(shared.ssh(&server, &["status", "0"]));
     server.backend.keys.lock().expect("the backend").clear();
-    let (code, text) = run(server.ssh("ann", &["-o", &path], &["status", "0"]));
+    let (code, text) = run(shared.ssh(&server, &["status", "0"]));
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("your key was removed"), "{text}");
-    master.kill().expect("the end of ssh");
-    master.wait().expect("ssh");
+}
+
+#[test]
+fn a_thousand_commands_share_one_connection() {
+    let server = TestServer::start();
+    let shared = SharedConnection::open(&server);
+    for n in 0..1_000 {
+        let (code, text) = run(shared.ssh(&server, &["status", "7"]));
+        assert_eq!((code, text.as_str()), (Some(7), "out\nerr\n"), "command {n}");
+    }
+}
+
+#[test]
+fn a_connection_has_a_limit_of_open_channels() {
+    let server = TestServer::start_with(|config| config.channels_per_connection = 2);
+    let shared = SharedConnection::open(&server);
+    let mut waiting: Vec<_> = (0..2).map(|_| shared.ssh(&server, &["wait"]).spawn().expect("ssh runs")).collect();
+    server.wait("both commands run", |seen| seen.iter().filter(|what| *what == "waiting").count() == 2);
+    let (code, text) = run(shared.ssh(&server, &["status", "0"]));
+    assert_ne!(code, Some(0), "a third channel was opened: {text}");
+    let mut first = waiting.remove(0);
+    first.kill().expect("the end of a client");
+    first.wait().expect("a client");
+    server.wait("one command ends", |seen| seen.iter().any(|what| what == "gone"));
+    ok(shared.ssh(&server, &["status", "0"]));
+    for mut client in waiting {
+        client.kill().expect("the end of a client");
+        client.wait().expect("a client");
+    }
 }
 
 #[test]
