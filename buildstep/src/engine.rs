@@ -54,6 +54,11 @@ impl EngineError {
         )
     }
 
+    /// Whether the engine does not have what was named.
+    pub fn is_missing(&self) -> bool {
+        self.status() == Some(404)
+    }
+
     /// Whether the disk of the engine is full.
     pub fn is_full(&self) -> bool {
         self.source.to_string().contains("no space left on device")
@@ -202,13 +207,19 @@ impl Engine {
         }
     }
 
-    /// Images that carry all of these labels, `key=value`.
+    /// Images that carry all of these labels, `key` or `key=value`.
     pub async fn images(&self, labels: &[String]) -> Result<Vec<ListedImage>, EngineError> {
         let filters = HashMap::from([("label".to_owned(), labels.to_vec())]);
         let options = query::ListImagesOptions { filters: Some(filters), ..Default::default() };
         let list = self.docker().await?.list_images(Some(options)).within(QUERY, "list images").await?;
         let named = |tags: Vec<String>| tags.into_iter().filter(|tag| !tag.contains("<none>")).collect();
-        Ok(list.into_iter().map(|image| ListedImage { id: image.id, names: named(image.repo_tags), created: image.created }).collect())
+        let listed = list.into_iter().map(|image| ListedImage {
+            id: image.id,
+            names: named(image.repo_tags),
+            labels: image.labels.into_iter().collect(),
+            created: image.created,
+        });
+        Ok(listed.collect())
     }
 
     /// Removes an image, or a name of it, unless a container or another image uses it; says whether it went.

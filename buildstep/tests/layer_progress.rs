@@ -38,10 +38,14 @@ struct Made {
 
 impl Drop for Made {
     fn drop(&mut self) {
-        let label = format!("label=slipway.layer={}", self.scope);
-        let listed = Command::new("docker").args(["images", "--filter", &label, "--format", "{{.Repository}}:{{.Tag}}"]).output();
-        let listed = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-        for image in listed.lines().map(str::to_owned).chain(self.other.drain(..)) {
+        let listed = |filter: &str| {
+            let listed = Command::new("docker").args(["images", "--filter", filter, "--format", "{{.Repository}}:{{.Tag}}"]).output();
+            listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+        };
+        // Those that it made, and its references to those that it shares.
+        let (made, shared) =
+            (listed(&format!("label=slipway.layer={}", self.scope)), listed(&format!("reference=slipway/stack-*:*-{}", self.scope)));
+        for image in shared.lines().chain(made.lines()).map(str::to_owned).chain(self.other.drain(..)) {
             let _ = Command::new("docker").args(["rmi", &image]).output();
         }
         let _ = Command::new("docker").args(["network", "rm", &self.scope]).output();
@@ -65,7 +69,7 @@ async fn every_step_of_a_known_size_is_measured_to_its_end() {
     let (address, stop) = (server.address().to_string(), CancellationToken::new());
     let serving = tokio::spawn(server.serve(stop.clone()));
 
-    // A system with a layer of its own on top, in the registry lock.
+    // A system with a layer of its own on top, that only the registry has.
     let image = format!("{address}/measured/base:1");
     let made = Made { scope: scope.clone(), other: vec![image.clone()] };
     let catalogue = |templates: Vec<std::path::PathBuf>, recipe: Recipe| Config {

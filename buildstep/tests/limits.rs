@@ -185,6 +185,58 @@ async fn a_build_that_writes_into_its_slug_is_refused_in_words() {
     assert!(user_error.why.contains("standard output of the container"), "{user_error}");
 }
 
+/// Two platforms on one engine, as when tests run beside a platform: one makes a layer, both use it, it goes with the last.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_layer_is_shared_by_platforms_and_goes_with_the_last_that_uses_it() {
+    use manager::Builder as _;
+    let (folder, work) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let shared = folder.path().join("shared");
+    std::fs::create_dir(&shared).expect("a folder");
+    // A layer that nothing else on this engine can have.
+    let spec = format!(
+        "name = \"shared\"\ntitle = \"Shared {}\"\norder = 90\n[[detect]]\nall = [\"shared\"]\n[run]\nsetup = \"own.sh\"\n",
+        std::process::id()
+    );
+    std::fs::write(shared.join("template.toml"), spec).expect("written");
+    std::fs::write(shared.join("build.sh.tera"), "true\n").expect("written");
+    std::fs::write(shared.join("own.sh"), format!("echo {} > /etc/shared\n", std::process::id())).expect("written");
+    let template: model::TemplateName = "shared".parse().expect("a name");
+    let builder = TestBuilder::new("limits-shared", small()).await;
+    let platform = |scope: &str, templates: Vec<std::path::PathBuf>| {
+        builder.another(buildstep::Config {
+            network: scope.into(),
+            work: work.path().join(scope),
+            templates,
+            keep_layers: Duration::ZERO,
+            ..buildstep::Config::default()
+        })
+    };
+    let (one, two) = (platform("swshared-1", vec![folder.path().into()]), platform("swshared-2", vec![folder.path().into()]));
+    let lines = std::sync::Mutex::new(Vec::new());
+    let note = |event: buildstep::ProgressEvent<'_>| {
+        if let buildstep::ProgressEvent::Line(line) = event {
+            lines.lock().expect("no panic before").push(line.to_owned());
+        }
+    };
+    let made = || lines.lock().expect("no panic before").iter().filter(|line| line.starts_with("making the layer")).count();
+    one.boot_template(&template, &note).await.expect("layers");
+    assert_eq!(made(), 2, "the first platform makes both layers");
+    two.boot_template(&template, &note).await.expect("layers");
+    assert_eq!(made(), 2, "the second one uses them");
+    let tags = || docker(&["images", "--format", "{{.Tag}}", "slipway/stack-shared-run"]);
+    assert_eq!(tags().lines().count(), 3, "a name for all and one for each: {}", tags());
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    // Without the template, the layers are of no use to a platform.
+    platform("swshared-1", Vec::new()).reap().await;
+    assert_eq!(tags().lines().filter(|tag| tag.ends_with("-swshared-1")).count(), 0, "it gave up its own: {}", tags());
+    assert_eq!(tags().lines().count(), 2, "what the other one uses stays: {}", tags());
+    two.boot_template(&template, &note).await.expect("layers");
+    assert_eq!(made(), 2, "nothing was made again");
+    platform("swshared-2", Vec::new()).reap().await;
+    assert_eq!(tags(), "", "nobody uses them");
+    builder.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn leftovers_of_another_life_are_reaped() {
     use manager::Builder as _;
@@ -214,15 +266,15 @@ async fn leftovers_of_another_life_are_reaped() {
     let left = builder.found();
     let images = docker(&["images", "--no-trunc", "--quiet", "--filter", "dangling=true"]);
     let others = docker(&["rmi", &of_another]);
-    let mark = docker(&["inspect", "--format", "{{index .Config.Labels \"slipway.layer\"}}", &image]);
-    let foreign_runs = docker(&["inspect", "--format", "{{.State.RunningSlug}}", &foreign]);
+    let references = docker(&["images", "--no-trunc", "--format", "{{.Tag}}", "slipway/stack-procfile-build"]);
+    let foreign_runs = docker(&["inspect", "--format", "{{.State.Running}}", &foreign]);
     docker(&["rm", "--force", "--volumes", &foreign]);
     assert!(!left.iter().any(|found| found.contains("left-over")), "{left:?}");
     assert!(left.iter().any(|found| found.starts_with("container slipway-sandbox-")), "what this life keeps stays: {left:?}");
     assert_eq!(foreign_runs, "true", "a container of another platform was touched");
     assert!(!images.contains(&worn), "a layer that lost its name stays: {images}");
     assert!(images.contains(&of_another) && others.contains(&of_another), "a layer of another platform was touched: {images}");
-    assert_eq!(mark, SCOPE, "what makes layers marks them as what removes them looks for");
+    assert!(references.lines().any(|tag| tag.ends_with(&format!("-{SCOPE}"))), "the layer that it uses is not marked: {references}");
     assert!(left.iter().any(|found| found == "container slipway-stack-begun"), "a layer that may be in the making was touched");
     builder.next_life().await;
     builder.buildstep.reap().await;

@@ -30,6 +30,7 @@ use crate::reporter::StatusReporter;
 use crate::runtime::{Container, Runtime, RuntimeError};
 
 mod disk_watcher;
+mod event_handler;
 mod events;
 mod executor;
 mod state;

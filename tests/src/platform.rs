@@ -291,6 +291,12 @@ impl Drop for Platform {
             }
             let _ = self.docker().args(["network", "rm", &network]).output();
         }
+        // Its references to layers; the layers stay for the next test.
+        let reference = format!("reference=slipway/stack-*:*-{}b", self.network);
+        let listed = self.docker().args(["images", "--filter", &reference, "--format", "{{.Repository}}:{{.Tag}}"]).output();
+        for name in listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default().lines() {
+            let _ = self.docker().args(["rmi", name]).output();
+        }
         // Rules outlive the server, so that they hold for containers that do. Those of a test would judge a later one's packets.
         for (from, part) in [("DOCKER-USER", "FWD"), ("INPUT", "IN")] {
             let chain = format!("SLW-{}-{part}", self.network);

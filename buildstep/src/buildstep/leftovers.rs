@@ -9,7 +9,7 @@ use crate::engine::{EngineError, ListedContainer};
 use crate::labels::{BUILD, KIND_LABEL, LIFE_LABEL, SANDBOX, SCOPE_LABEL};
 use crate::sandbox::spools;
 use crate::stack::layer_gc;
-use crate::stack::recipe::Part;
+use crate::stack::recipe::{LayerName, Part};
 
 /// How often unused layers are looked for.
 const LAYER_GC_INTERVAL: Duration = Duration::from_secs(3600);
@@ -61,8 +61,8 @@ impl Buildstep {
             return Ok(0);
         }
         let recipe = self.layers.recipe();
-        let parts = |template| [Part::Run, Part::Build].map(|part| recipe.layer(template, part).full());
-        let current: HashSet<String> = self.catalog.iter().flat_map(parts).chain([recipe.base().full()]).collect();
+        let parts = |template| [Part::Run, Part::Build].map(|part| recipe.layer(template, part));
+        let current: HashSet<LayerName> = self.catalog.iter().flat_map(parts).chain([recipe.base()]).collect();
         let removed = layer_gc::collect(&self.engine, &current, &self.config.network, self.config.keep_layers).await?;
         // An engine that was away is asked again with the next round.
         *last() = Some(Instant::now());

@@ -85,6 +85,8 @@ pub struct ListedImage {
     pub id: String,
     /// Its names; none for one that lost them.
     pub names: Vec<String>,
+    /// Labels by key.
+    pub labels: HashMap<String, String>,
     /// When it was made, in seconds since the epoch.
     pub created: i64,
 }

@@ -1,6 +1,6 @@
 //! `Layers`: makes the images of the stack, each once, and puts what slugs stand on into the registry.
 //!
-//! A layer that the engine has is used; one that the registry has is pulled; else it is made. One task per layer at a time.
+//! A layer that the engine has is used, whichever platform made it; one that the registry has is pulled; else it is made. One task per layer at a time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use tokio_util::io::ReaderStream;
 
 use crate::engine::{ContainerSpec, Engine, EngineError, ImageInfo, LayerConfig};
-use crate::labels::{KIND_LABEL, SCOPE_LABEL, STACK};
+use crate::labels::{KIND_LABEL, LAYER_LABEL, SCOPE_LABEL, STACK};
 use crate::progress::{Progress, ProgressEvent};
 use crate::registry::{Registry, RegistryError};
 use crate::sandbox::input_tar;
@@ -24,7 +24,6 @@ use crate::stack::apt_progress::{AptLine, AptProgress};
 use crate::stack::apt_sources::AptMirror;
 use crate::stack::bootstrap::{self, BootstrapError};
 use crate::stack::host_env::{CA_PATH, HostEnv};
-use crate::stack::layer_gc;
 use crate::stack::recipe::{INSTALL, LayerName, Part, Recipe, TIDY, TITLE, UID};
 use crate::template::definition::{LayerSpec, Template};
 use crate::template::version::Version;
@@ -123,7 +122,7 @@ impl Layers {
     async fn base(&self, progress: Progress<'_>) -> Result<LayerName, LayerError> {
         let name = self.recipe.base();
         let _one = self.base.lock().await;
-        if self.engine.image(&name.full()).await?.is_some() {
+        if self.refer(&name).await?.is_some() {
             return Ok(name);
         }
         let start = Instant::now();
@@ -141,7 +140,8 @@ impl Layers {
             bootstrap::make(&root, &AptMirror::of_host().await, progress).await?;
             let mut tar = bootstrap::tar(&root)?;
             let stream = ReaderStream::with_capacity(tar.stdout.take().expect("it was piped"), 1 << 18);
-            let changes = vec!["ENV LANG=C.UTF-8".into(), "WORKDIR /app".into(), format!("USER {UID}:{UID}")];
+            let label = format!("LABEL {LAYER_LABEL}={}", self.scope);
+            let changes = vec!["ENV LANG=C.UTF-8".into(), "WORKDIR /app".into(), format!("USER {UID}:{UID}"), label];
             self.engine.import(Box::pin(stream), &name.repository, &name.tag, changes).await?;
             if !tar.wait().await?.success() {
                 self.engine.untag(&name.full()).await?;
@@ -149,7 +149,19 @@ impl Layers {
             }
         }
         progress(ProgressEvent::Line(&format!("base of the stack made in {}", took(start))));
+        self.refer(&name).await?;
         Ok(name)
+    }
+
+    /// Says in the engine that this platform uses a layer, so that no other one removes it; none when it is not there.
+    async fn refer(&self, name: &LayerName) -> Result<Option<ImageInfo>, LayerError> {
+        let Some(info) = self.engine.image(&name.full()).await? else { return Ok(None) };
+        match self.engine.tag(&name.full(), &name.repository, &name.reference(&self.scope)).await {
+            Ok(()) => Ok(Some(info)),
+            // Another platform removed it just now, with the last reference.
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn layer(
@@ -160,7 +172,7 @@ impl Layers {
         spec: &LayerSpec,
         progress: Progress<'_>,
     ) -> Result<ImageInfo, LayerError> {
-        if let Some(facts) = self.engine.image(&name.full()).await? {
+        if let Some(facts) = self.refer(name).await? {
             return Ok(facts);
         }
         // Another builder may have made it already.
@@ -170,7 +182,7 @@ impl Layers {
             self.engine.pull(&format!("{remote}:{}", name.tag), self.registry.credentials(), &moved(progress)).await?;
             self.engine.tag(&format!("{remote}:{}", name.tag), &name.repository, &name.tag).await?;
             self.engine.untag(&format!("{remote}:{}", name.tag)).await?;
-            if let Some(facts) = self.engine.image(&name.full()).await? {
+            if let Some(facts) = self.refer(name).await? {
                 return Ok(facts);
             }
         }
@@ -184,8 +196,7 @@ impl Layers {
         let setup = spec.setup.as_ref().and_then(|file| template.file(file)).unwrap_or_default();
         let tools: Vec<(&str, &[String])> = template.spec.tools.iter().map(|tool| (tool.name.as_str(), tool.probe.as_slice())).collect();
         self.make_layer(&below, name, spec, setup, &tools, progress).await?;
-        let facts =
-            self.engine.image(&name.full()).await?.ok_or_else(|| LayerError::Install { layer: name.full(), last: "it vanished".into() })?;
+        let facts = self.refer(name).await?.ok_or_else(|| LayerError::Install { layer: name.full(), last: "it vanished".into() })?;
         progress(ProgressEvent::Line(&format!("layer made in {}, {} in all", took(start), model::push_output::size(facts.size))));
         Ok(facts)
     }
@@ -250,7 +261,7 @@ impl Layers {
         // its own, whoever looks into a layer by hand would lose that container to the next `reap`.
         let own = [(KIND_LABEL, "layer"), (SCOPE_LABEL, "")];
         let mut labels: HashMap<String, String> = own.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        labels.extend([layer_gc::layer_label(&self.scope)]);
+        labels.insert(LAYER_LABEL.to_owned(), self.scope.clone());
         let mut last: Vec<String> = Vec::new();
         let mut lines = Vec::new();
         let mut apt = AptProgress::default();

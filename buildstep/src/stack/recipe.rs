@@ -36,7 +36,7 @@ pub struct Recipe {
 }
 
 /// An image of the stack, by repository and tag.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LayerName {
     /// `slipway/stack-python-run`.
     pub repository: String,
@@ -49,7 +49,22 @@ impl LayerName {
     pub fn full(&self) -> String {
         format!("{}:{}", self.repository, self.tag)
     }
+
+    /// The tag by which the platform of `scope` says that it uses the layer. A version has no hyphen.
+    pub fn reference(&self, scope: &str) -> String {
+        format!("{}-{scope}", self.tag)
+    }
+
+    /// Reads a layer's own name, or that of a reference with its scope; none for other images.
+    pub fn parse(name: &str) -> Option<(Self, Option<String>)> {
+        let (repository, tag) = name.rsplit_once(':').filter(|(repository, _)| repository.starts_with(LAYERS))?;
+        let (version, scope) = tag.split_once('-').map_or((tag, None), |(version, scope)| (version, Some(scope.to_owned())));
+        Some((Self { repository: repository.to_owned(), tag: version.to_owned() }, scope))
+    }
 }
+
+/// Prefix of all repositories of layers.
+const LAYERS: &str = "slipway/stack-";
 
 impl Recipe {
     /// The base under all layers.
@@ -58,7 +73,7 @@ impl Recipe {
             Some(image) => format!("{FORMAT}\0{}\0image\0{image}", self.edition),
             None => format!("{FORMAT}\0{}\0{SUITE}\0{UID}\0{}", self.edition, BASE_PACKAGES.join(",")),
         };
-        LayerName { repository: "slipway/stack-base".into(), tag: version(&input) }
+        LayerName { repository: format!("{LAYERS}base"), tag: version(&input) }
     }
 
     /// A layer of a template.
@@ -66,11 +81,10 @@ impl Recipe {
         let run = version(&layer_input(&self.base().tag, template, &template.spec.run));
         let name = template.name();
         match part {
-            Part::Run => LayerName { repository: format!("slipway/stack-{name}-run"), tag: run },
-            Part::Build => LayerName {
-                repository: format!("slipway/stack-{name}-build"),
-                tag: version(&layer_input(&run, template, &template.spec.build)),
-            },
+            Part::Run => LayerName { repository: format!("{LAYERS}{name}-run"), tag: run },
+            Part::Build => {
+                LayerName { repository: format!("{LAYERS}{name}-build"), tag: version(&layer_input(&run, template, &template.spec.build)) }
+            }
         }
     }
 }

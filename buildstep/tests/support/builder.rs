@@ -96,6 +96,11 @@ impl TestBuilder {
         self.buildstep = Arc::new(life(&self.config, &self.registry));
     }
 
+    /// The builder of another platform that stores in the same registry.
+    pub fn another(&self, config: Config) -> Buildstep {
+        life(&config, &self.registry)
+    }
+
     /// A job for these files.
     pub fn job(&self, files: &Files) -> Job {
         self.job_of(self.app.clone(), files)
