@@ -108,7 +108,7 @@ async fn a_page_that_nobody_builds_is_served_with_a_warning() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_its_own_package_builds_and_serves() {
     let (output, _running) = works("served").await;
-    assert!(output.contains("RunningSlug the build script") && output.contains("web: serve -s dist"), "{output}");
+    assert!(output.contains("Running the build script") && output.contains("web: serve -s dist"), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
