@@ -204,7 +204,7 @@ impl Buildstep {
 
         output.step("Making the slug");
         let start = Instant::now();
-        let packed = pack(content, &spools.layer, &app, build).await?;
+        let packed = pack(content, job.uid, &spools.layer, &app, build).await?;
         output.detail(format!(
             "{}, {} unpacked, made in {}",
             push_output::size(packed.size),
@@ -215,12 +215,14 @@ impl Buildstep {
             return Err(user_errors::cancelled(&app));
         }
         let start = Instant::now();
-        let words = ImageMetadata {
+        let metadata = ImageMetadata {
+            uid: job.uid,
             env: run_env(template),
             command: found.get(&model::ProcessName::web()).or_else(|| found.values().next()).cloned(),
             annotations: record.annotations(),
         };
-        let image = self.store(&app, &ready, &packed, &words, &spools.layer).await.map_err(|error| user_errors::registry(build, error))?;
+        let image =
+            self.store(&app, &ready, &packed, &metadata, &spools.layer).await.map_err(|error| user_errors::registry(build, error))?;
         output.detail(format!("image {} stored in {}", image.digest.short(), took(start)));
         Ok(Slug { image, processes: found, size: packed.size })
     }
@@ -329,7 +331,7 @@ impl Buildstep {
             UserError::internal(build)
         })?;
         let cache = tokio::select! {
-            cache = self.caches.take(&app, template.name()) => cache.map_err(engine_failed)?,
+            cache = self.caches.take(&app, job.uid, template.name()) => cache.map_err(engine_failed)?,
             () = cancel.cancelled() => return Err(user_errors::cancelled(&app)),
         };
         let tar = job.source.tar().await.map_err(|error| user_errors::io(build, error))?;
@@ -345,6 +347,7 @@ impl Buildstep {
             engine: &self.engine,
             id: &job.build,
             app: &app,
+            uid: job.uid,
             image: ready.build.full(),
             sandbox: self.netns_pool.lend(&job.build, &ready.build.full()).await.map_err(engine_failed)?,
             container_names: &self.container_names,
@@ -359,7 +362,7 @@ impl Buildstep {
             cancel,
         };
         run.run(
-            SourceFilter { root, to: "app".into(), ignore: SlugIgnore::parse(&ignored), max_bytes: limits.source },
+            SourceFilter { root, to: "app".into(), uid: job.uid, ignore: SlugIgnore::parse(&ignored), max_bytes: limits.source },
             tar,
             &spools.content,
         )
@@ -383,7 +386,7 @@ impl Buildstep {
         app: &AppRef,
         ready: &TemplateStack,
         packed: &PackedLayer,
-        words: &ImageMetadata,
+        metadata: &ImageMetadata,
         layer: &Path,
     ) -> Result<ImageRef, crate::registry::RegistryError> {
         let repository = app.to_string();
@@ -398,7 +401,7 @@ impl Buildstep {
             }
         }
         self.registry.put_file(&repository, packed.digest, packed.size, layer).await?;
-        let composed = image::compose(base, packed, words);
+        let composed = image::compose(base, packed, metadata);
         self.registry.put_bytes(&repository, Digest::of(&composed.config), composed.config).await?;
         let digest = Digest::of(&composed.manifest);
         self.registry.put_manifest(&repository, &digest.to_string(), composed.manifest).await?;
@@ -448,9 +451,9 @@ fn took(start: Instant) -> String {
     push_output::elapsed(start.elapsed().as_millis().try_into().unwrap_or(u64::MAX))
 }
 
-async fn pack(content: Content, layer: &Path, app: &AppRef, build: &str) -> Result<PackedLayer, UserError> {
+async fn pack(content: Content, uid: u32, layer: &Path, app: &AppRef, build: &str) -> Result<PackedLayer, UserError> {
     let path = layer.to_path_buf();
-    let packing = tokio::task::spawn_blocking(move || content.pack(std::fs::File::create(path)?));
+    let packing = tokio::task::spawn_blocking(move || content.pack(std::fs::File::create(path)?, uid));
     let packed = packing.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()));
     packed.map_err(|error| user_errors::slug(app, build, error))
 }
@@ -464,7 +467,7 @@ impl Builder for Buildstep {
     async fn prepare(&self, job: &Job) -> Result<Prepared, UserError> {
         let tree = rooted(&job.source, &job.manifest)?;
         let (template, notes) = self.template(&job.app.app_ref(), &tree, &job.manifest)?;
-        let source_key = source_key::source_key(&tree_id(job)?, self.layers.recipe(), template, &job.manifest);
+        let source_key = source_key::source_key(&tree_id(job)?, job.uid, self.layers.recipe(), template, &job.manifest);
         Ok(Prepared { template: template.name().clone(), notes, source_key: source_key.hex() })
     }
 

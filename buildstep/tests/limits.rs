@@ -143,7 +143,7 @@ async fn a_build_whose_asker_is_gone_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_sees_no_more_than_it_should() {
     let builder = TestBuilder::new("limits-inside", small()).await;
-    let script = r#"id -u
+    let script = r#"echo "user $(id -u) $(id -un) $(id -g)"
 grep -E 'CapEff|CapBnd|NoNewPrivs|Seccomp:' /proc/self/status
 ls /var/run/docker.sock 2>&1 || true
 env | sort
@@ -152,7 +152,8 @@ find / -xdev -name '*build.sh*' -not -path '/proc/*' 2>/dev/null || true
 "#;
     builder.build(&Files::script(script)).await.expect("it builds");
     let output = builder.output.text();
-    assert!(output.contains("\n10001\n"), "{output}");
+    let uid = builder.uid();
+    assert!(uid > 200_000 && output.contains(&format!("user {uid} app 10001\n")), "{output}");
     assert!(output.contains("CapEff:\t0000000000000000") && output.contains("CapBnd:\t0000000000000000"), "{output}");
     assert!(output.contains("NoNewPrivs:\t1") && output.contains("Seccomp:\t2"), "{output}");
     assert!(output.contains("/var/run/docker.sock': No such file") && output.contains("'/etc/x': Permission denied"), "{output}");
@@ -183,6 +184,57 @@ async fn a_build_that_writes_into_its_slug_is_refused_in_words() {
     let user_error = refused("limits-junk", small(), "head -c 2000 /dev/urandom > /proc/1/fd/1").await;
     assert_eq!(user_error.code, Code::BuildFailed, "{user_error}");
     assert!(user_error.why.contains("standard output of the container"), "{user_error}");
+}
+
+/// Takes every inotify instance that its user may have, says how many, and keeps them as long as it is told to.
+const WATCHERS: &str = r#"cat > watch.c <<'END'
+#include <stdio.h>
+#include <sys/inotify.h>
+int main(void) {
+    int count = 0;
+    while (inotify_init1(0) >= 0) count++;
+    printf("watchers %d\n", count);
+    fflush(stdout);
+    return getchar() == EOF ? 0 : 0;
+}
+END
+gcc -o watch watch.c
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_takes_all_it_can_takes_nothing_from_others() {
+    let builder = std::sync::Arc::new(TestBuilder::new("limits-greedy", small()).await);
+    let (output, cancel) = (std::sync::Arc::new(RecordedOutput::default()), CancellationToken::new());
+    let greedy = builder.job(&Files::script(&format!("{WATCHERS}sleep 1000 | ./watch")));
+    let running = tokio::spawn({
+        let (builder, output, cancel) = (builder.clone(), output.clone(), cancel.clone());
+        async move { builder.build_with(&greedy, cancel, output).await }
+    });
+    let taken = tokio::time::timeout(Duration::from_secs(60), output.wait("watchers ")).await.expect("the greedy build tells");
+    assert_ne!(taken, "0", "nothing was taken");
+    let app: model::AppEnv = "testing/limits-modest/dev".parse().expect("an app");
+    let modest = builder.job_of(app.clone(), &Files::script(&format!("{WATCHERS}./watch < /dev/null")));
+    let other = std::sync::Arc::new(RecordedOutput::default());
+    builder.build_with(&modest, CancellationToken::new(), other.clone()).await.expect("it builds");
+    assert_eq!(other.told("watchers "), Some(taken), "what one app takes, another lacks");
+    cancel.cancel();
+    assert_eq!(running.await.expect("no panic").expect_err("it was cancelled").code, Code::Cancelled);
+    builder.buildstep.purge_cache(&app.app_ref()).await.expect("purged");
+    std::sync::Arc::into_inner(builder).expect("no build holds it").close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slug_belongs_to_the_uid_of_its_app() {
+    let builder = TestBuilder::new("limits-owner", small()).await;
+    let uid = builder.uid();
+    let files =
+        Files::of(&[("Procfile", "web: sleep 1000\n"), ("bin/build", "#!/bin/bash\numask 077; mkdir private; echo word > private/file\n")]);
+    let slug = builder.build(&files).await.expect("it builds");
+    let running = builder.serve(&slug).await;
+    assert_eq!(
+        running.exec("id -u; cat /app/private/file; stat -c %u:%g /app /app/private/file; echo more > /app/private/more; ls /app/private"),
+        format!("{uid}\nword\n{uid}:10001\n{uid}:10001\nfile\nmore")
+    );
 }
 
 /// Two platforms on one engine, as when tests run beside a platform: one makes a layer, both use it, it goes with the last.

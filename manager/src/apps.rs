@@ -47,16 +47,18 @@ impl Manager {
         }
         let now = Utc::now();
         let mut change = self.records.change().await.or_internal()?;
-        if let Err(error) = change.add_app(app, &team, now).await {
-            return Err(if error.is_taken() { errors::app_exists(app) } else { crate::internal(&error) });
-        }
+        let made = match change.add_app(app, &team, now).await {
+            Ok(made) => made,
+            Err(error) if error.is_taken() => return Err(errors::app_exists(app)),
+            Err(error) => return Err(crate::internal(&error)),
+        };
         self.record(&mut change, who, Verb::AppsCreate, Some(&app.tenant), app.to_string(), json!({ "team": team })).await?;
         // Every app starts with these; other environments are made by their first push.
         for env in crate::remote_path::first_envs() {
             self.add_env(&mut change, &app.in_env(env)).await?;
         }
         change.commit().await.or_internal()?;
-        Ok(App { app: app.clone(), team, created_at: now })
+        Ok(made)
     }
 
     /// The first team in which the user may make apps.

@@ -157,7 +157,14 @@ impl Manager {
         build.started = Some(Utc::now());
         self.save_build(build).await?;
 
-        let job = Job { build: build.id.clone(), app: push.app.clone(), source: push.source.clone(), manifest: manifest.clone() };
+        let app = self
+            .records
+            .app(&push.app.app_ref())
+            .await
+            .or_internal()?
+            .ok_or_else(|| crate::user_errors::apps::unknown_app(&push.app.app_ref()))?;
+        let job =
+            Job { build: build.id.clone(), app: push.app.clone(), uid: app.uid, source: push.source.clone(), manifest: manifest.clone() };
         let prepared = self.builder.prepare(&job).await?;
         build.template = Some(prepared.template.clone());
         // A reader of the running build sees its template.

@@ -10,8 +10,8 @@ use crate::runtime::{ContainerSpec, Secret};
 /// The port that an app listens on, in every container.
 pub const PORT: u16 = 8080;
 
-/// The command is an argument and never part of this text, so that nothing has to be quoted.
-const WRAPPER: &str = r#"for f in /app/.profile.d/*.sh; do [ -r "$f" ] && . "$f"; done; unset f; exec sh -c "$1""#;
+/// The passwd entry and the command are arguments and never part of this text, so that nothing has to be quoted.
+const WRAPPER: &str = r#"if [ -n "$1" ] && [ -w /etc/passwd ]; then echo "$1" >> /etc/passwd; fi; shift; for f in /app/.profile.d/*.sh; do [ -r "$f" ] && . "$f"; done; unset f; exec sh -c "$1""#;
 
 /// What differs between containers of one release.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub struct ContainerParams<'a> {
     pub config: &'a BTreeMap<String, String>,
     /// The image, by the name that the engine knows it by.
     pub image: String,
+    /// The user that the image runs as, as its configuration has it.
+    pub user: &'a str,
     /// Name of the container.
     pub name: String,
     /// The instance's or the one-off's id, as the app sees it.
@@ -49,7 +51,7 @@ pub fn compose(body: ContainerParams<'_>) -> ContainerSpec {
     let env = environment(&body);
     ContainerSpec {
         hostname: body.id.clone(),
-        argv: ["sh", "-c", WRAPPER, "slipway", body.command].map(str::to_owned).to_vec(),
+        argv: ["sh", "-c", WRAPPER, "slipway", &passwd_entry(body.user), body.command].map(str::to_owned).to_vec(),
         env: Secret(env),
         name: body.name,
         image: body.image,
@@ -82,6 +84,15 @@ fn environment(body: &ContainerParams<'_>) -> Vec<String> {
     all.into_iter().map(|(key, value)| format!("{key}={value}")).collect()
 }
 
+/// The line that names the uid of an app in `/etc/passwd`: the stack can not know it, and some programs ask for its name. Empty for
+/// a user that is not given as `uid:gid`; its image has to know it.
+fn passwd_entry(user: &str) -> String {
+    match user.split_once(':').map(|(uid, gid)| (uid.parse::<u32>(), gid.parse::<u32>())) {
+        Some((Ok(uid), Ok(gid))) => format!("app:x:{uid}:{gid}::/app:/bin/bash"),
+        _ => String::new(),
+    }
+}
+
 /// Whether an image's user is root, or may be: an empty user is root.
 pub fn is_root(user: &str) -> bool {
     let name = user.split(':').next().unwrap_or_default().trim();
@@ -110,6 +121,7 @@ mod tests {
             spec: &spec,
             config: &config,
             image: "i".into(),
+            user: "200001:10001",
             name: "n".into(),
             id: "i-1".into(),
             process: "web".parse().expect("a process"),
@@ -124,6 +136,8 @@ mod tests {
         assert!(made.env.0.contains(&"PORT=8080".to_owned()) && !made.env.0.contains(&"PORT=1".to_owned()));
         assert!(made.env.0.contains(&"A=b=c\nd".to_owned()) && made.env.0.contains(&"SLIPWAY_RELEASE=v3".to_owned()));
         assert_eq!(made.argv.last().map(String::as_str), Some(command));
+        assert!(made.argv.contains(&"app:x:200001:10001::/app:/bin/bash".to_owned()), "{:?}", made.argv);
+        assert_eq!((passwd_entry("app"), passwd_entry("1000")), (String::new(), String::new()));
         assert!(!format!("{made:?}").contains("b=c"), "a secret is shown");
     }
 

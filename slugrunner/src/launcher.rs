@@ -15,6 +15,14 @@ use crate::runtime::{ContainerId, ContainerSpec, RuntimeError};
 /// Attempts with another address when one turns out to be taken.
 const ADDRESS_TRIES: usize = 5;
 
+/// An image that the engine has.
+pub(crate) struct LocalImage {
+    /// The name that the engine knows it by.
+    pub(crate) name: String,
+    /// The user of its configuration.
+    pub(crate) user: String,
+}
+
 /// A container that was made, with its address.
 pub(crate) struct Launched {
     pub(crate) container: ContainerId,
@@ -42,8 +50,8 @@ impl LaunchFailure {
 }
 
 impl HostContext {
-    /// Makes sure that the image is here, and that it does not run as root. Returns the engine's name of it.
-    pub(crate) async fn image(&self, spec: &RunSpec) -> Result<String, LaunchFailure> {
+    /// Makes sure that the image is here, and that it does not run as root.
+    pub(crate) async fn image(&self, spec: &RunSpec) -> Result<LocalImage, LaunchFailure> {
         let name = spec.image.pull_name(&self.config.registry);
         let engine = |error: RuntimeError| LaunchFailure::engine(&error, "look for its image");
         let user = match self.runtime.image_user(&name).await.map_err(engine)? {
@@ -63,7 +71,7 @@ impl HostContext {
             let reason = "its image runs as root, which this platform refuses; set another user in the image";
             return Err(LaunchFailure::new(InstanceState::Crashed, Code::CrashedAtStart, reason));
         }
-        Ok(name)
+        Ok(LocalImage { name, user })
     }
 
     /// The decrypted config of a release.
@@ -105,7 +113,8 @@ impl HostContext {
             container::compose(ContainerParams {
                 spec,
                 config: &values,
-                image: image.clone(),
+                image: image.name.clone(),
+                user: &image.user,
                 name: format!("slipway-{}", assignment.instance),
                 id: assignment.instance.to_string(),
                 process: assignment.process.clone(),

@@ -92,7 +92,8 @@ impl OneOffs {
             let mut made = container::compose(ContainerParams {
                 spec: &spec,
                 config: &values,
-                image: image.clone(),
+                image: image.name.clone(),
+                user: &image.user,
                 name: format!("slipway-{id}"),
                 id: id.clone(),
                 process: process.clone(),

@@ -140,5 +140,11 @@ impl Records {
 fn migrations() -> Migrator {
     let one =
         |version, name, sql| Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sqlx::SqlStr::from_static(sql), false);
-    Migrator { migrations: Cow::Owned(vec![one(1, "records", include_str!("../migrations/0001_records.sql"))]), ..Migrator::DEFAULT }
+    Migrator {
+        migrations: Cow::Owned(vec![
+            one(1, "records", include_str!("../migrations/0001_records.sql")),
+            one(2, "app uids", include_str!("../migrations/0002_app_uids.sql")),
+        ]),
+        ..Migrator::DEFAULT
+    }
 }

@@ -160,3 +160,19 @@ async fn a_server_that_is_killed_comes_back() {
     keeping.await.expect("the keeper does not panic");
     assert!(pid().is_none(), "the server was not stopped");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_has_a_uid_that_no_other_app_ever_gets() {
+    let database = database().await;
+    let app = acme(&database.records).await.app_ref();
+    let uid = async || database.records.app(&app).await.expect("a read").expect("the app").uid;
+    let first = uid().await;
+    assert!(first > 200_000, "{first}");
+    let mut change = database.records.change().await.expect("a change");
+    change.remove_app(&app).await.expect("a removal");
+    let again = change.add_app(&app, &"web".parse().expect("a name"), chrono::Utc::now()).await.expect("an app of the same name");
+    change.commit().await.expect("a commit");
+    assert_eq!(uid().await, again.uid);
+    assert_ne!(again.uid, first, "a new app would own what the old one left");
+    database.stop().await;
+}

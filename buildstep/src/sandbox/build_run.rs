@@ -29,7 +29,7 @@ use crate::sandbox::transcript::Transcript;
 use crate::slug::layer::{Content, SlugError};
 use crate::slug::source_filter::{SourceFilter, TooLarge};
 use crate::stack::host_env::CA_PATH;
-use crate::stack::recipe::UID;
+use crate::stack::recipe::GID;
 use crate::template::script;
 use crate::user_errors;
 
@@ -48,6 +48,8 @@ pub struct BuildRun<'a> {
     pub id: &'a BuildId,
     /// The app that is built.
     pub app: &'a AppRef,
+    /// The uid to run under.
+    pub uid: u32,
     /// The image to run in.
     pub image: String,
     /// The network to run in.
@@ -144,7 +146,7 @@ impl BuildRun<'_> {
             image: self.image.clone(),
             command: script::command(&self.script),
             env: self.env.clone(),
-            user: format!("{UID}:{UID}"),
+            user: format!("{}:{GID}", self.uid),
             workdir: "/app".into(),
             labels: self.labels.clone(),
             network: Some(self.sandbox.mode()),

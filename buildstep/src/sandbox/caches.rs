@@ -37,9 +37,9 @@ impl Caches {
     }
 
     /// Waits for the cache of an app, and makes it unless it is there.
-    pub async fn take(&self, app: &AppRef, template: &TemplateName) -> Result<Cache, EngineError> {
-        // Dots can not stand in names, so that no two apps share a cache.
-        let volume = format!("slipway-cache.{}.{}.{}.{template}", self.scope, app.tenant, app.app);
+    pub async fn take(&self, app: &AppRef, uid: u32, template: &TemplateName) -> Result<Cache, EngineError> {
+        // Dots can not stand in names, so that no two apps share a cache. The uid tells a new app of an old name from that one.
+        let volume = format!("slipway-cache.{}.{}.{}.{uid}.{template}", self.scope, app.tenant, app.app);
         let alone = self.alone(&volume).await;
         let labels = [(KIND_LABEL, "cache".to_owned()), (CACHE_LABEL, app.to_string()), (SCOPE_LABEL, self.scope.clone())];
         self.engine.volume(&volume, labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()).await?;

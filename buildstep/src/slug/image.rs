@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::registry::{Descriptor, MANIFEST_OCI};
 use crate::slug::layer::PackedLayer;
-use crate::stack::recipe::UID;
+use crate::stack::recipe::GID;
 
 const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
@@ -53,6 +53,8 @@ pub struct RootFs {
 /// What goes into the configuration and the annotations of a slug image.
 #[derive(Debug, Clone, Default)]
 pub struct ImageMetadata {
+    /// The uid of its processes.
+    pub uid: u32,
     /// Environment of its processes.
     pub env: BTreeMap<String, String>,
     /// Its main command, for whoever runs it by hand.
@@ -71,11 +73,11 @@ pub struct ComposedImage {
 }
 
 /// Puts a slug on a base.
-pub fn compose(base: &BaseImage, slug: &PackedLayer, words: &ImageMetadata) -> ComposedImage {
-    let env: Vec<String> = words.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+pub fn compose(base: &BaseImage, slug: &PackedLayer, metadata: &ImageMetadata) -> ComposedImage {
+    let env: Vec<String> = metadata.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let mut diff_ids = base.config.rootfs.diff_ids.clone();
     diff_ids.push(slug.diff_id);
-    let command: Value = match &words.command {
+    let command: Value = match &metadata.command {
         Some(command) => json!(["/bin/bash", "-c", command]),
         None => json!(["/bin/bash"]),
     };
@@ -84,11 +86,11 @@ pub fn compose(base: &BaseImage, slug: &PackedLayer, words: &ImageMetadata) -> C
         "os": base.config.os,
         "rootfs": { "type": "layers", "diff_ids": diff_ids },
         "config": {
-            "User": format!("{UID}:{UID}"),
+            "User": format!("{}:{GID}", metadata.uid),
             "WorkingDir": "/app",
             "Env": env,
             "Cmd": command,
-            "Labels": words.annotations,
+            "Labels": metadata.annotations,
         },
     });
     if let Some(created) = &base.config.created {
@@ -103,7 +105,7 @@ pub fn compose(base: &BaseImage, slug: &PackedLayer, words: &ImageMetadata) -> C
         "mediaType": MANIFEST_OCI,
         "config": { "mediaType": CONFIG_TYPE, "digest": Digest::of(&config), "size": config.len() },
         "layers": layers,
-        "annotations": words.annotations,
+        "annotations": metadata.annotations,
     });
     ComposedImage { config, manifest: canonical(&manifest) }
 }
@@ -130,14 +132,18 @@ mod tests {
             },
         };
         let slug = PackedLayer { diff_id: Digest::of(b"slug"), digest: Digest::of(b"slug gz"), size: 9, unpacked: 20 };
-        let words =
-            ImageMetadata { command: Some("run".into()), env: [("A".to_owned(), "b".to_owned())].into(), ..ImageMetadata::default() };
-        let image = compose(&base, &slug, &words);
-        assert_eq!(image, compose(&base, &slug, &words));
+        let metadata = ImageMetadata {
+            uid: 200_007,
+            command: Some("run".into()),
+            env: [("A".to_owned(), "b".to_owned())].into(),
+            ..ImageMetadata::default()
+        };
+        let image = compose(&base, &slug, &metadata);
+        assert_eq!(image, compose(&base, &slug, &metadata));
         let config: Value = serde_json::from_slice(&image.config).expect("JSON");
         let manifest: Value = serde_json::from_slice(&image.manifest).expect("JSON");
         assert_eq!(config["rootfs"]["diff_ids"].as_array().map(Vec::len), Some(2));
-        assert_eq!(config["config"]["User"], "10001:10001");
+        assert_eq!(config["config"]["User"], "200007:10001");
         assert_eq!(manifest["layers"][1]["digest"], slug.digest.to_string());
         assert_eq!(manifest["config"]["digest"], Digest::of(&image.config).to_string());
     }

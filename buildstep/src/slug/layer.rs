@@ -13,7 +13,7 @@ use model::Digest;
 use sha2::{Digest as _, Sha256};
 use tar::{Archive, Builder, EntryType, Header};
 
-use crate::stack::recipe::UID;
+use crate::stack::recipe::GID;
 
 /// The first second of 1980, the earliest time that every archive format can write.
 const FIRST_SECOND: u64 = 315_532_800;
@@ -199,18 +199,18 @@ impl Content {
         sums
     }
 
-    /// Writes the layer to `out`.
-    pub fn pack(&self, out: File) -> Result<PackedLayer, SlugError> {
+    /// Writes the layer to `out`; everything in it belongs to `uid`.
+    pub fn pack(&self, out: File, uid: u32) -> Result<PackedLayer, SlugError> {
         let compressed = Hashing::new(BufWriter::with_capacity(1 << 18, out));
         let gzip = GzBuilder::new().mtime(0).operating_system(255).write(compressed, Compression::new(LEVEL));
         let mut tar = Builder::new(Hashing::new(gzip));
-        self.folder(&mut tar, "app/", 0o755)?;
+        self.folder(&mut tar, "app/", 0o755, uid)?;
         for (path, node) in &self.nodes {
             let path = format!("app/{path}");
             match node {
-                Node::Folder { mode } => self.folder(&mut tar, &format!("{path}/"), *mode)?,
+                Node::Folder { mode } => self.folder(&mut tar, &format!("{path}/"), *mode, uid)?,
                 Node::File { mode, at, size, time } => {
-                    let mut header = header(EntryType::Regular, *mode, *time);
+                    let mut header = header(EntryType::Regular, *mode, *time, uid);
                     header.set_size(*size);
                     let mut spool = &self.spool;
                     spool.seek(SeekFrom::Start(*at))?;
@@ -218,9 +218,11 @@ impl Content {
                 }
                 Node::Link { target } => {
                     let target: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(target.as_slice());
-                    tar.append_link(&mut header(EntryType::Symlink, 0o777, FIRST_SECOND), path, target)?;
+                    tar.append_link(&mut header(EntryType::Symlink, 0o777, FIRST_SECOND, uid), path, target)?;
                 }
-                Node::HardLink { to } => tar.append_link(&mut header(EntryType::Link, 0o644, FIRST_SECOND), path, format!("app/{to}"))?,
+                Node::HardLink { to } => {
+                    tar.append_link(&mut header(EntryType::Link, 0o644, FIRST_SECOND, uid), path, format!("app/{to}"))?
+                }
             }
         }
         let plain = tar.into_inner()?;
@@ -232,19 +234,19 @@ impl Content {
         Ok(PackedLayer { diff_id, digest, size, unpacked })
     }
 
-    fn folder(&self, tar: &mut Builder<impl Write>, path: &str, mode: u32) -> io::Result<()> {
-        let mut header = header(EntryType::Directory, mode, FIRST_SECOND);
+    fn folder(&self, tar: &mut Builder<impl Write>, path: &str, mode: u32, uid: u32) -> io::Result<()> {
+        let mut header = header(EntryType::Directory, mode, FIRST_SECOND, uid);
         header.set_size(0);
         tar.append_data(&mut header, path, io::empty())
     }
 }
 
-fn header(kind: EntryType, mode: u32, time: u64) -> Header {
+fn header(kind: EntryType, mode: u32, time: u64, uid: u32) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
     header.set_mode(mode);
-    header.set_uid(u64::from(UID));
-    header.set_gid(u64::from(UID));
+    header.set_uid(u64::from(uid));
+    header.set_gid(u64::from(GID));
     header.set_mtime(time);
     header.set_size(0);
     header
@@ -336,7 +338,7 @@ mod tests {
     fn packed(tar: &[u8]) -> (PackedLayer, Vec<u8>) {
         let content = Content::read(tar, tempfile::tempfile().expect("a file"), u64::MAX).expect("a tar");
         let mut out = tempfile::tempfile().expect("a file");
-        let packed = content.pack(out.try_clone().expect("a handle")).expect("packed");
+        let packed = content.pack(out.try_clone().expect("a handle"), 200_001).expect("packed");
         let mut bytes = Vec::new();
         out.rewind().expect("a file");
         out.read_to_end(&mut bytes).expect("a file");
@@ -379,11 +381,11 @@ mod tests {
     fn hard_links_stay_one_file_whatever_their_order() {
         let link = |first: &str, second: &str| {
             let mut builder = Builder::new(Vec::new());
-            let mut header = header(EntryType::Regular, 0o644, 0);
+            let mut header = header(EntryType::Regular, 0o644, 0, 1);
             header.set_size(3);
             builder.append_data(&mut header, format!("app/{first}"), &b"abc"[..]).expect("memory");
             builder
-                .append_link(&mut super::header(EntryType::Link, 0o644, 0), format!("app/{second}"), format!("app/{first}"))
+                .append_link(&mut super::header(EntryType::Link, 0o644, 0, 1), format!("app/{second}"), format!("app/{first}"))
                 .expect("memory");
             packed(&builder.into_inner().expect("memory")).0
         };

@@ -1,6 +1,6 @@
 //! The source on its way into a build: a tar of a commit becomes a tar of `/app`.
 //!
-//! Takes the app's folder only, leaves out what a slug never holds, gives everything to the app's user, and lets nothing pass
+//! Takes the app's folder only, leaves out what a slug never holds, gives everything to the app's uid, and lets nothing pass
 //! that could reach outside: no absolute paths, no `..`, no devices.
 
 use std::collections::HashSet;
@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use tar::{Archive, Builder, EntryType, Header};
 
 use crate::slug::slugignore::SlugIgnore;
-use crate::stack::recipe::UID;
+use crate::stack::recipe::GID;
 
 /// Which part of a source is taken, and where it goes.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +19,8 @@ pub struct SourceFilter {
     pub root: String,
     /// The folder that it becomes.
     pub to: PathBuf,
+    /// The uid that everything belongs to.
+    pub uid: u32,
     /// Paths that the slug does not need.
     pub ignore: SlugIgnore,
     /// Most bytes of files.
@@ -52,11 +54,11 @@ impl SourceFilter {
             // Folders that the tar does not name would be made by the engine, and belong to root.
             let parents: Vec<&Path> = path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()).collect();
             for parent in parents.into_iter().rev() {
-                folder(out, parent, &mut folders)?;
+                folder(out, parent, self.uid, &mut folders)?;
             }
-            let mut header = owned(kind);
+            let mut header = owned(kind, self.uid);
             match kind {
-                EntryType::Directory => folder(out, &path, &mut folders)?,
+                EntryType::Directory => folder(out, &path, self.uid, &mut folders)?,
                 EntryType::Symlink => {
                     let Some(target) = entry.link_name()?.map(|target| target.into_owned()) else { continue };
                     header.set_mode(0o777);
@@ -102,21 +104,21 @@ impl SourceFilter {
 }
 
 /// A header of what belongs to the app's user.
-fn owned(kind: EntryType) -> Header {
+fn owned(kind: EntryType, uid: u32) -> Header {
     let mut header = Header::new_gnu();
-    header.set_uid(u64::from(UID));
-    header.set_gid(u64::from(UID));
+    header.set_uid(u64::from(uid));
+    header.set_gid(u64::from(GID));
     header.set_mtime(0);
     header.set_entry_type(kind);
     header
 }
 
 /// Writes a folder's entry, once.
-fn folder(out: &mut Builder<impl Write>, path: &Path, named: &mut HashSet<PathBuf>) -> io::Result<()> {
+fn folder(out: &mut Builder<impl Write>, path: &Path, uid: u32, named: &mut HashSet<PathBuf>) -> io::Result<()> {
     if !named.insert(path.to_path_buf()) {
         return Ok(());
     }
-    let mut header = owned(EntryType::Directory);
+    let mut header = owned(EntryType::Directory, uid);
     header.set_mode(0o755);
     header.set_size(0);
     out.append_data(&mut header, path, io::empty())
@@ -162,7 +164,7 @@ mod tests {
 
     #[test]
     fn nothing_reaches_outside() {
-        let filter = SourceFilter { max_bytes: 100, ..SourceFilter::default() };
+        let filter = SourceFilter { uid: 7, max_bytes: 100, ..SourceFilter::default() };
         let entries = [
             ("/etc/passwd", EntryType::Regular, "x"),
             ("../up", EntryType::Regular, "x"),
@@ -173,12 +175,12 @@ mod tests {
             ("dev", EntryType::Block, ""),
             ("app.py", EntryType::Regular, "x"),
         ];
-        assert_eq!(taken(&filter, &entries), [("app.py".to_owned(), 0o755, u64::from(UID))]);
+        assert_eq!(taken(&filter, &entries), [("app.py".to_owned(), 0o755, 7)]);
     }
 
     #[test]
     fn a_sub_folder_becomes_the_app() {
-        let filter = SourceFilter { root: "backend".into(), to: "app".into(), ignore: SlugIgnore::parse("*.psd"), max_bytes: 100 };
+        let filter = SourceFilter { root: "backend".into(), to: "app".into(), uid: 7, ignore: SlugIgnore::parse("*.psd"), max_bytes: 100 };
         let entries = [
             ("backend/", EntryType::Directory, ""),
             ("backend/go.mod", EntryType::Regular, "x"),

@@ -15,12 +15,13 @@ fn layers(recipe: &Recipe, template: &Template) -> [LayerName; 2] {
 }
 
 /// The key of a source, built with a template on a stack.
-pub fn source_key(tree_id: &str, recipe: &Recipe, template: &Template, manifest: &Manifest) -> Digest {
+pub fn source_key(tree_id: &str, uid: u32, recipe: &Recipe, template: &Template, manifest: &Manifest) -> Digest {
     // Commands of app.yaml are part of the release, not of the slug; the rest of it is in the tree, and so in its id.
     let settings: BTreeMap<&str, &str> = manifest.build.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let layers = layers(recipe, template);
     let parts = [
-        "1".to_owned(),
+        "2".to_owned(),
+        uid.to_string(),
         tree_id.to_owned(),
         manifest.root.clone().unwrap_or_default(),
         template.name().to_string(),
@@ -51,19 +52,20 @@ mod tests {
             set.build.env.insert(variable, value);
             let edition = Recipe { edition: "2".into(), ..Recipe::default() };
             let keys = [
-                source_key(&tree, &recipe, template("python"), &plain),
-                source_key(&format!("{tree}0"), &recipe, template("python"), &plain),
-                source_key(&tree, &edition, template("python"), &plain),
-                source_key(&tree, &recipe, template("go"), &plain),
-                source_key(&tree, &recipe, template("python"), &rooted),
-                source_key(&tree, &recipe, template("python"), &set),
+                source_key(&tree, 7, &recipe, template("python"), &plain),
+                source_key(&format!("{tree}0"), 7, &recipe, template("python"), &plain),
+                source_key(&tree, 8, &recipe, template("python"), &plain),
+                source_key(&tree, 7, &edition, template("python"), &plain),
+                source_key(&tree, 7, &recipe, template("go"), &plain),
+                source_key(&tree, 7, &recipe, template("python"), &rooted),
+                source_key(&tree, 7, &recipe, template("python"), &set),
             ];
             for (i, a) in keys.iter().enumerate() {
                 for b in &keys[i + 1..] {
                     prop_assert_ne!(a, b);
                 }
             }
-            prop_assert_eq!(keys[0], source_key(&tree, &recipe, template("python"), &plain));
+            prop_assert_eq!(keys[0], source_key(&tree, 7, &recipe, template("python"), &plain));
         }
     }
 }

@@ -45,6 +45,9 @@ groupadd --gid UID app
 useradd --uid UID --gid UID --home-dir /app --no-create-home --shell /bin/bash app
 mkdir -p /app /cache
 chown UID:UID /app /cache
+chmod 775 /app /cache
+chgrp UID /etc/passwd
+chmod 664 /etc/passwd
 find /usr/share/doc -mindepth 2 -not -name copyright -not -type d -delete
 rm -rf /usr/share/man/* /usr/share/info/* /usr/share/lintian/* /usr/share/locale/*
 apt-get clean

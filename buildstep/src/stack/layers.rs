@@ -340,6 +340,7 @@ getent group app >/dev/null || groupadd --gid 10001 app
 getent passwd app >/dev/null || useradd --uid 10001 --gid 10001 --home-dir /app --no-create-home --shell /bin/bash app
 mkdir -p /app /cache
 chown 10001:10001 /app /cache
+chmod 775 /app /cache
 "#;
 
 /// A folder that goes when it is dropped.

@@ -10,12 +10,14 @@ use crate::template::definition::{LayerSpec, Template};
 pub const SUITE: &str = "trixie";
 /// What users call the stack.
 pub const TITLE: &str = "Debian 13";
-/// User and group of everything in a slug.
+/// User of the stack's own containers. Builds and slugs run under the uid of their app.
 pub const UID: u32 = 10_001;
+/// Group of all of them: what a layer gives to every app, it gives to this group.
+pub const GID: u32 = 10_001;
 /// Packages of the base besides the distribution's own minimum.
 pub const BASE_PACKAGES: &[&str] = &["ca-certificates", "netbase", "tzdata"];
 /// Grows when this program makes layers in another way.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Which of a template's two layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -112,6 +114,9 @@ pub const TIDY: &str = r#"set -eu
 apt-get clean
 rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/cache/ldconfig/aux-cache /var/log/* /var/lib/dpkg/*-old /etc/machine-id /etc/.pwd.lock /root/.npm /root/.cache
 mkdir -p /tmp && find /tmp -mindepth 1 -delete
+# Builds and instances name the uid of their app in it.
+chgrp 10001 /etc/passwd
+chmod 664 /etc/passwd
 "#;
 
 /// Put into the base: no documentation, no translations, no slow syncs.

@@ -61,6 +61,12 @@ pub struct TestBuilder {
     lock: EngineLock,
 }
 
+/// An app's uid: as on a platform, no two apps of a test have the same.
+fn uid_of(app: &AppEnv) -> u32 {
+    let hash = model::Digest::of(app.app_ref().to_string().as_bytes()).hex();
+    200_000 + u32::from_str_radix(&hash[..5], 16).expect("hexadecimal digits")
+}
+
 fn life(config: &Config, registry: &Serving) -> Buildstep {
     Buildstep::new(config.clone(), Registry::new(registry.address.clone(), Some(Serving::login()))).expect("a builder")
 }
@@ -101,6 +107,11 @@ impl TestBuilder {
         life(&config, &self.registry)
     }
 
+    /// The uid of the app that it builds.
+    pub fn uid(&self) -> u32 {
+        uid_of(&self.app)
+    }
+
     /// A job for these files.
     pub fn job(&self, files: &Files) -> Job {
         self.job_of(self.app.clone(), files)
@@ -112,7 +123,7 @@ impl TestBuilder {
         let mut random = [0; 10];
         random[..4].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
         random[4..8].copy_from_slice(&std::process::id().to_be_bytes());
-        Job { build: model::BuildId::mint(random), app, source: Arc::new(files.clone()), manifest: files.manifest() }
+        Job { build: model::BuildId::mint(random), uid: uid_of(&app), app, source: Arc::new(files.clone()), manifest: files.manifest() }
     }
 
     /// Builds these files.

@@ -17,6 +17,8 @@ pub struct Job {
     pub build: BuildId,
     /// The app and environment that is built for.
     pub app: AppEnv,
+    /// The uid that the build and the app's processes run under; the app's own.
+    pub uid: u32,
     /// The files of the pushed commit.
     pub source: Arc<dyn Source>,
     /// The parsed app.yaml, or the defaults.

@@ -15,13 +15,19 @@ pub struct App {
     pub team: TeamName,
     /// When it was made.
     pub created_at: Time,
+    /// The uid that its processes run under, in builds and instances: no other app has it, also after this one is gone.
+    pub uid: u32,
 }
+
+/// Uids of apps are its number above this: beyond what hosts give to people and services.
+const FIRST_UID: i32 = 200_000;
 
 fn app(row: &PgRow) -> Result<App, RecordsError> {
     Ok(App {
         app: AppRef { tenant: text(row, "tenant")?, app: text::<AppName>(row, "name")? },
         team: text(row, "team")?,
         created_at: row.try_get("created_at").map_err(at("created_at"))?,
+        uid: FIRST_UID.saturating_add(row.try_get("number").map_err(at("number"))?).unsigned_abs(),
     })
 }
 
@@ -50,16 +56,16 @@ impl Records {
 
 impl Change {
     /// Adds an app.
-    pub async fn add_app(&mut self, app: &AppRef, team: &TeamName, now: Time) -> Result<(), RecordsError> {
-        sqlx::query("INSERT INTO apps (tenant, name, team, created_at) VALUES ($1, $2, $3, $4)")
-            .bind(app.tenant.as_str())
-            .bind(app.app.as_str())
+    pub async fn add_app(&mut self, name: &AppRef, team: &TeamName, now: Time) -> Result<App, RecordsError> {
+        let row = sqlx::query("INSERT INTO apps (tenant, name, team, created_at) VALUES ($1, $2, $3, $4) RETURNING *")
+            .bind(name.tenant.as_str())
+            .bind(name.app.as_str())
             .bind(team.as_str())
             .bind(now)
-            .execute(&mut *self.tx)
+            .fetch_one(&mut *self.tx)
             .await
             .map_err(at("adding an app"))?;
-        Ok(())
+        app(&row)
     }
 
     /// Removes an app and everything recorded of it; its events stay.
