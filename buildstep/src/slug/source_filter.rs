@@ -45,7 +45,8 @@ impl SourceFilter {
     /// Copies entries from `from` to a tar that is being written.
     pub fn copy(&self, from: impl Read, out: &mut Builder<impl Write>) -> io::Result<SourceSize> {
         let mut taken = SourceSize::default();
-        let mut folders = HashSet::new();
+        // The folder that it becomes is there already, and belongs to the stack.
+        let mut folders: HashSet<PathBuf> = self.to.ancestors().map(Path::to_path_buf).collect();
         let mut archive = Archive::new(from);
         for entry in archive.entries()? {
             let mut entry = entry?;
@@ -191,7 +192,7 @@ mod tests {
             ("README", EntryType::Regular, "x"),
         ];
         let names: Vec<_> = taken(&filter, &entries).into_iter().map(|(name, ..)| name).collect();
-        assert_eq!(names, ["app", "app/go.mod", "app/link", "app/cmd", "app/cmd/web", "app/cmd/web/main.go"]);
+        assert_eq!(names, ["app/go.mod", "app/link", "app/cmd", "app/cmd/web", "app/cmd/web/main.go"]);
     }
 
     #[test]

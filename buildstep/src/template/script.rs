@@ -48,7 +48,7 @@ cd /app
 const AROUND: &str = r#"
 # The stack knows no user of this uid, and some programs ask for its name.
 [ ! -w /etc/passwd ] || echo "app:x:$UID:10001::/app:/bin/bash" >> /etc/passwd
-/usr/bin/tar --extract --directory=/ --no-overwrite-dir --warning=no-timestamp || exit
+/usr/bin/tar --extract --directory=/ --warning=no-timestamp || exit
 exec < /dev/null
 /bin/bash -c "$1" >&2
 status=$?
