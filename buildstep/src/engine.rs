@@ -256,7 +256,7 @@ impl Engine {
             host.nano_cpus = Some(i64::from(resources.cpu_millis) * 1_000_000);
             host.pids_limit = Some(i64::from(resources.pids));
             host.cap_drop = Some(vec!["ALL".into()]);
-            host.security_opt = Some(vec!["no-new-privileges".into()]);
+            host.security_opt = Some(vec!["no-new-privileges".into(), format!("seccomp={}", model::seccomp::PROFILE)]);
             host.ulimits = Some(vec![fixed("core", 0), fixed("fsize", resources.file_size as i64)]);
         }
         let body = ContainerCreateBody {

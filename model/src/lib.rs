@@ -27,6 +27,7 @@ pub mod push_output;
 pub mod release;
 pub mod resources;
 pub mod route;
+pub mod seccomp;
 pub mod tree_stats;
 pub mod user_error;
 

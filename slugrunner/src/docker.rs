@@ -128,7 +128,7 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
             // Without it a first process that ignores TERM by default (python) always costs the full grace.
             init: Some(true),
             cap_drop: Some(vec!["ALL".into()]),
-            security_opt: Some(vec!["no-new-privileges".into()]),
+            security_opt: Some(vec!["no-new-privileges".into(), format!("seccomp={}", model::seccomp::PROFILE)]),
             privileged: Some(false),
             memory: Some(memory),
             memory_swap: Some(memory),

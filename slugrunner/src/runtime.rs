@@ -108,8 +108,8 @@ pub struct Inspection {
     pub layer: Option<PathBuf>,
 }
 
-/// What to make a container of. What is not here is the same for all: no capabilities, no new privileges, the default
-/// seccomp profile, an init process, no host paths, no published ports, no restart by the engine.
+/// What to make a container of. What is not here is the same for all: no capabilities, no new privileges, the
+/// platform's seccomp profile, an init process, no host paths, no published ports, no restart by the engine.
 #[derive(Debug, Clone)]
 pub struct ContainerSpec {
     /// Its name.

@@ -32,7 +32,8 @@ impl RunningSlug {
     pub fn start(lock: EngineLock, image: String, command: &str) -> Self {
         let label = format!("slipway.scope={SCOPE}");
         let mut run = vec!["run", "--detach", "--init", "--label", &label, "--network", SCOPE, "--read-only", "--tmpfs", "/tmp"];
-        run.extend(["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]);
+        let profile = concat!("seccomp=", env!("CARGO_MANIFEST_DIR"), "/../model/data/seccomp.json");
+        run.extend(["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--security-opt", profile]);
         run.extend(["--env", "PORT=8123", "--publish", "127.0.0.1::8123", &image, "/bin/bash", "-c", command]);
         let container = docker(&run);
         let mut running = Self { container, image, address: String::new(), _lock: lock };

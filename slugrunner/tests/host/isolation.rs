@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use crate::common::{SERVE, TestHost, get, process};
+use crate::common::{SERVE, TestHost, app, get, process};
 use model::InstanceState;
+use slugrunner::OneOffRequest;
 use slugrunner::firewall::Firewall;
+use slugrunner::runtime::OutputChunk;
 use tokio::io::AsyncWriteExt;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,6 +66,26 @@ async fn lost_rules_come_back_within_a_tick() {
         other => Err(format!("{other:?}")),
     })
     .await;
+}
+
+/// What `probe` says: whether each call was done, or how it failed.
+const CALLS: &str = "io_uring_setup ENOSYS\nsocket AF_VSOCK EPERM\nsocket AF_ALG EPERM\nsocket NETLINK_SOCK_DIAG EPERM\nsocket AF_INET ok\nsocket NETLINK_ROUTE ok\nunshare EPERM\nclone CLONE_NEWUSER EPERM\nclone3 ENOSYS\nkeyctl EPERM\nuserfaultfd EPERM\nthread ok\nprocess ok\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_and_one_offs_make_only_the_calls_of_the_profile() {
+    let mut host = TestHost::up().await;
+    host.release(1, &[("web", process(SERVE))]).await;
+    let web = host.order(1, "web", 1).await;
+    host.wait_state(&web, InstanceState::Healthy).await;
+    assert_eq!(host.inside(&web, "probe").await, (0, CALLS.to_owned()));
+    let request = OneOffRequest { app: app(), release: model::ReleaseNumber(1), command: "probe".into(), terminal: None };
+    let mut run = host.oneoffs().run(request).await.expect("a one-off");
+    let mut said = String::new();
+    while let Some(chunk) = run.output().await {
+        let (OutputChunk::Stdout(bytes) | OutputChunk::Stderr(bytes)) = chunk;
+        said.push_str(&String::from_utf8_lossy(&bytes));
+    }
+    assert_eq!((said.as_str(), run.exit_code().await), (CALLS, 0));
 }
 
 /// The address of this machine towards others.

@@ -94,9 +94,23 @@ fn layer() -> Vec<u8> {
     for program in PROGRAMS {
         add(&format!("bin/{program}"), Symlink, 0o777, &[], Some("busybox"));
     }
+    add("bin/probe", Regular, 0o755, &probe(), None);
     add("app/index.html", Regular, 0o644, b"it serves\n", None);
     add("app/.profile.d/set.sh", Regular, 0o644, b"export FROM_PROFILE=\"it's sourced\"\n", None);
     tar.into_inner().expect("a tar")
+}
+
+/// `probe.c` as a program that needs nothing else, compiled once.
+fn probe() -> Vec<u8> {
+    static PROBE: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+    let compile = || {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (source, program) = (concat!(env!("CARGO_MANIFEST_DIR"), "/tests/host/common/probe.c"), dir.path().join("probe"));
+        let done = std::process::Command::new("cc").args(["-static", "-O1", "-o"]).arg(&program).arg(source).output().expect("cc");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        std::fs::read(program).expect("the program")
+    };
+    PROBE.get_or_init(compile).clone()
 }
 
 async fn serve(stream: tokio::net::TcpStream, blobs: Blobs) -> std::io::Result<()> {
