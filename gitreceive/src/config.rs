@@ -20,6 +20,8 @@ pub struct Config {
     pub git_program: PathBuf,
     /// `PATH` for git.
     pub search: OsString,
+    /// Most memory of one git process, in bytes. Contents from 32 MiB on are streamed, so an honest push stays far below.
+    pub git_memory: u64,
     /// Largest pack of one push, in bytes.
     pub max_pack: u64,
     /// How long a pack may take to arrive.
@@ -77,6 +79,7 @@ impl Config {
             hook_program,
             git_program: "git".into(),
             search: "/usr/local/bin:/usr/bin:/bin".into(),
+            git_memory: 1 << 30,
             max_pack: 2_000_000_000,
             receive_timeout: Duration::from_secs(3600),
             upload_timeout: Duration::from_secs(3600),

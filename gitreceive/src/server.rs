@@ -86,7 +86,7 @@ impl Server {
         let hook_listener = hook_server::bind(&hook_socket).map_err(|source| ServerError::File { path: hook_socket.clone(), source })?;
         let address = config.listen;
         let listener = TcpListener::bind(address).await.map_err(|source| ServerError::Bind { address, source })?;
-        let git = Git { program: config.git_program.clone(), search: config.search.clone(), home };
+        let git = Git { program: config.git_program.clone(), search: config.search.clone(), home, memory: config.git_memory };
         let repositories = Repositories::new(in_data("repositories"), &hooks, config.max_pack);
         let abort = CancellationToken::new();
         let state = ServerState {

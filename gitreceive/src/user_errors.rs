@@ -48,6 +48,13 @@ pub(crate) fn pack_too_large(app: &AppEnv, most: u64) -> UserError {
         .next("keep large files in object storage, and out of the history (git filter-repo)")
 }
 
+/// git needs more memory than one push may have.
+pub(crate) fn out_of_memory(app: &AppEnv) -> UserError {
+    UserError::new(Code::PushTooLarge, format!("git needs more memory for this push to {app} than a push may have"))
+        .why("A commit message, a directory or a file in it is very large. Nothing was changed.")
+        .next("to see what is large: git rev-list --objects HEAD | git cat-file --batch-check='%(objectsize) %(rest)' | sort -n | tail")
+}
+
 /// The pushing clone lacks history.
 pub(crate) fn shallow(app: &AppEnv, branch: &str) -> UserError {
     UserError::new(Code::ShallowClone, format!("this clone is shallow, so its history can not be stored for {app}"))

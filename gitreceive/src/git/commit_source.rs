@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use git2::{ObjectType, Oid, Repository as Bare, Tree};
 use tokio::process::{ChildStderr, ChildStdout};
 
-use crate::git::process::{self, Git};
+use crate::git::process::Git;
 use crate::git::quarantine::Quarantine;
 use crate::git::refs::CommitId;
 use crate::git::repositories::{RepositoryError, open};
@@ -206,8 +206,8 @@ impl CommitSource {
         Ok(true)
     }
 
-    /// Streams the tree under `root` as tar. Attributes `export-ignore` and `export-subst` are obeyed; submodules and the
-    /// contents behind LFS pointers are not part of it. Entries of the whole commit carry its time.
+    /// Streams the tree under `root` as tar, every file as it was committed: the attributes of the tree are ignored. Submodules
+    /// and the contents behind LFS pointers are not part of it. Entries of the whole commit carry its time.
     pub fn archive(&self, root: &Path) -> Result<Archive, RepositoryError> {
         let file = |source| RepositoryError::File { path: self.repository.clone(), source };
         let what = if root.as_os_str().is_empty() || root == Path::new(".") {
@@ -223,7 +223,7 @@ impl CommitSource {
             .kill_on_drop(true)
             .spawn()
             .map_err(file)?;
-        process::limit(&child).map_err(file)?;
+        self.git.limit(&child).map_err(file)?;
         let tar = child.stdout.take().expect("stdout was asked for as a pipe");
         let stderr = child.stderr.take().expect("stderr was asked for as a pipe");
         Ok(Archive { tar, stderr, child })

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use model::AppRef;
 use tokio_util::sync::CancellationToken;
 
-use crate::git::process::{self, Git};
+use crate::git::process::Git;
 use crate::git::repositories::Repositories;
 
 /// Number of packs from which on they are joined.
@@ -47,7 +47,7 @@ impl Housekeeping {
         // In powers of two, so that the large old pack is not written again each time.
         command.args(["repack", "-d", "-q", "--geometric=2"]).kill_on_drop(true);
         let child = command.spawn()?;
-        process::limit(&child)?;
+        self.git.limit(&child)?;
         tokio::select! {
             output = child.wait_with_output() => Ok(output?.status.success()),
             () = self.abort.cancelled() => Ok(false),

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 use tokio::process::{Child, Command};
 
@@ -13,6 +14,9 @@ use crate::git::quarantine::Quarantine;
 
 /// Most processor time of one git process, in seconds: a limit on packs that are made to be slow.
 const PROCESSOR_SECONDS: u64 = 15 * 60;
+
+/// How soon the kernel ends a git process when memory runs out, from 0 to 1000: before instances of apps, which run at 500.
+const OOM_SCORE: &str = "800";
 
 /// The git program and what it needs to run.
 #[derive(Debug, Clone)]
@@ -23,6 +27,8 @@ pub struct Git {
     pub search: OsString,
     /// The value of `HOME`: an empty directory.
     pub home: PathBuf,
+    /// Most heap and other private writable memory of one process, in bytes. Packs are mapped and do not count.
+    pub memory: u64,
 }
 
 impl Git {
@@ -60,16 +66,22 @@ impl Git {
         }
         command
     }
-}
 
-/// Limits a process just started, before it reads its first byte; its children inherit them.
-pub(crate) fn limit(child: &Child) -> std::io::Result<()> {
-    let cap = |value| Rlimit { current: Some(value), maximum: Some(value) };
-    if let Some(pid) = pid(child) {
-        rustix::process::prlimit(Some(pid), Resource::Cpu, cap(PROCESSOR_SECONDS))?;
-        rustix::process::prlimit(Some(pid), Resource::Core, cap(0))?;
+    /// Limits a process just started, before it reads its first byte; its children inherit the limits.
+    pub(crate) fn limit(&self, child: &Child) -> std::io::Result<()> {
+        let cap = |value| Rlimit { current: Some(value), maximum: Some(value) };
+        if let Some(pid) = pid(child) {
+            rustix::process::prlimit(Some(pid), Resource::Cpu, cap(PROCESSOR_SECONDS))?;
+            rustix::process::prlimit(Some(pid), Resource::Core, cap(0))?;
+            rustix::process::prlimit(Some(pid), Resource::Data, cap(self.memory))?;
+            match std::fs::write(format!("/proc/{}/oom_score_adj", pid.as_raw_nonzero()), OOM_SCORE) {
+                // It has ended already.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {}
+                written => written?,
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Ends a process and everything that it started.

@@ -32,8 +32,13 @@ const READ: usize = 32 * 1024;
 const SHALLOW: &[u8] = b"shallow update not allowed";
 /// git's message when `receive.maxInputSize` is reached.
 const TOO_LARGE: &[u8] = b"pack exceeds maximum allowed size";
+/// git's message when its limit of memory is reached.
+const OUT_OF_MEMORY: &[u8] = b"Out of memory, ";
 /// The system's message when the disk is full.
 const DISK_FULL: &[u8] = b"No space left on device";
+
+/// Every message that is searched for.
+const MESSAGES: [&[u8]; 4] = [SHALLOW, TOO_LARGE, OUT_OF_MEMORY, DISK_FULL];
 
 /// The three streams of a push.
 pub(crate) struct Pipes {
@@ -100,6 +105,8 @@ async fn run(state: &Arc<ServerState>, push: &Arc<RunningPush>, pipes: Pipes) ->
         write_error(&pusher, &user_errors::shallow(app, push.opened.deploys.as_ref().map_or("main", |branch| branch.as_str())));
     } else if stdout.too_large || stderr.too_large {
         write_error(&pusher, &user_errors::pack_too_large(app, state.config.max_pack));
+    } else if stdout.out_of_memory || stderr.out_of_memory {
+        write_error(&pusher, &user_errors::out_of_memory(app));
     } else if push.is_unexplained() && (stdout.disk_full || stderr.disk_full) {
         write_error(&pusher, &user_errors::disk_full(app));
     }
@@ -123,7 +130,7 @@ fn start(state: &ServerState, push: &RunningPush) -> io::Result<Child> {
         .env(wire::TOKEN, &push.token)
         .stdin(std::process::Stdio::piped());
     let child = command.spawn()?;
-    process::limit(&child)?;
+    state.git.limit(&child)?;
     Ok(child)
 }
 
@@ -170,13 +177,14 @@ struct Copied {
     to: SpoolWriter,
     shallow: bool,
     too_large: bool,
+    out_of_memory: bool,
     disk_full: bool,
 }
 
 /// Copies git's output to the client's spool until its end, and looks for messages that need an explanation. Never waits for
 /// the client.
 async fn copy_output(mut git: impl AsyncRead + Unpin, to: SpoolWriter) -> Copied {
-    let mut copied = Copied { to, shallow: false, too_large: false, disk_full: false };
+    let mut copied = Copied { to, shallow: false, too_large: false, out_of_memory: false, disk_full: false };
     let mut tail: Vec<u8> = Vec::new();
     let mut buffer = BytesMut::new();
     loop {
@@ -193,8 +201,9 @@ async fn copy_output(mut git: impl AsyncRead + Unpin, to: SpoolWriter) -> Copied
         tail.extend_from_slice(&bytes);
         copied.shallow |= contains(&tail, SHALLOW);
         copied.too_large |= contains(&tail, TOO_LARGE);
+        copied.out_of_memory |= contains(&tail, OUT_OF_MEMORY);
         copied.disk_full |= contains(&tail, DISK_FULL);
-        let keep = tail.len().min(SHALLOW.len().max(TOO_LARGE.len()).max(DISK_FULL.len()) - 1);
+        let keep = tail.len().min(MESSAGES.iter().map(|message| message.len()).max().unwrap_or(1) - 1);
         tail.drain(..tail.len() - keep);
         if let Err(error) = copied.to.push(bytes) {
             tracing::debug!(%error, "git's output to a pusher is dropped");

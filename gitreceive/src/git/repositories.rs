@@ -1,7 +1,7 @@
 //! The bare repositories: one per app, with one ref namespace per environment and a configuration written by the server.
 //!
-//! A new repository is renamed into place when it is complete. Its `config` is compared on every use and restored when it
-//! differs: nothing that a push brings can change how git treats it.
+//! A new repository is renamed into place when it is complete. Its `config` and `info/attributes` are compared on every use and
+//! restored when they differ: nothing that a push brings can change how git treats it.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
@@ -43,6 +43,10 @@ impl RepositoryError {
     }
 }
 
+/// The attributes of every repository, which go over those of a pushed tree: an archive holds each file as it was committed. Else
+/// `export-subst` expands a few bytes into gigabytes, and `export-ignore` drops files that the builder has seen in the tree.
+const ATTRIBUTES: &str = "* !export-ignore !export-subst !text !crlf !eol !ident !filter !working-tree-encoding\n";
+
 /// All repositories of this server.
 #[derive(Debug, Clone)]
 pub struct Repositories {
@@ -83,9 +87,12 @@ impl Repositories {
                 }
             }
         }
-        let config = path.join("config");
-        if std::fs::read_to_string(&config).ok().as_deref() != Some(&self.config) {
-            write_atomically(&config, &self.config).map_err(file)?;
+        private_dirs(&path.join("info")).map_err(file)?;
+        for (name, text) in [("config", self.config.as_str()), ("info/attributes", ATTRIBUTES)] {
+            let at = path.join(name);
+            if std::fs::read_to_string(&at).ok().as_deref() != Some(text) {
+                write_atomically(&at, text).map_err(file)?;
+            }
         }
         Ok(path)
     }
@@ -250,14 +257,16 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_is_made_once_and_its_config_restored() {
+    fn a_repository_is_made_once_and_its_files_restored() {
         let dir = tempfile::tempdir().expect("a directory");
         let all = repositories(dir.path());
         let path = all.ensure(&shop()).expect("a repository");
         assert!(git2::Repository::open_bare(&path).expect("a bare repository").is_bare());
         std::fs::write(path.join("config"), "[core]\n\tfsmonitor = evil\n").expect("a change");
+        std::fs::write(path.join("info/attributes"), "* export-subst\n").expect("a change");
         all.ensure(&shop()).expect("the same");
         assert!(std::fs::read_to_string(path.join("config")).expect("the config").contains("fsckObjects = true"));
+        assert_eq!(std::fs::read_to_string(path.join("info/attributes")).expect("the attributes"), ATTRIBUTES);
         let left: Vec<_> = std::fs::read_dir(dir.path().join("repositories/acme")).expect("the tenant").flatten().collect();
         assert_eq!(left.len(), 1, "{left:?}");
     }

@@ -31,7 +31,7 @@ pub(crate) async fn upload(state: Arc<ServerState>, app: AppEnv, protocol: Optio
     if let Some(protocol) = protocol {
         command.env("GIT_PROTOCOL", protocol);
     }
-    let mut child = match command.spawn().and_then(|child| process::limit(&child).map(|()| child)) {
+    let mut child = match command.spawn().and_then(|child| state.git.limit(&child).map(|()| child)) {
         Ok(child) => child,
         Err(error) => return client.refuse(&failed(&error), true).await,
     };

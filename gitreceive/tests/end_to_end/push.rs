@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use gitreceive::{CommitId, PushDecision, RolloutOutcome, Unsettled};
 use tokio::sync::Notify;
@@ -65,6 +65,32 @@ fn prod_gets_what_dev_has_for_nothing_and_sees_no_ref_of_it() {
     ok(server.git(&at, &["push", "-q", "paas-dev", "main"]));
     let refs = ok(server.git(&at, &["ls-remote", "paas-prod"]));
     assert!(!refs.contains(&server.head(&at)) && !refs.contains("namespaces"), "{refs}");
+}
+
+#[test]
+fn git_runs_within_limits_and_dies_before_the_apps() {
+    let server = TestServer::start();
+    let at = server.work("work");
+    let pid_dir = server.dir.path().join("run/pushes");
+    let found: Arc<Mutex<Vec<String>>> = Arc::default();
+    let keep = found.clone();
+    server.backend.on_pre(move |_, _| {
+        for file in std::fs::read_dir(&pid_dir).expect("the pid files").flatten() {
+            let text = std::fs::read_to_string(file.path()).expect("a pid file");
+            let pid = text.split("\"pid\":").nth(1).and_then(|rest| rest.split([',', '}']).next()).expect("a pid").to_owned();
+            let of = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).expect("git runs");
+            let limits = of("limits");
+            let data = limits.lines().find(|line| line.starts_with("Max data size")).expect("a limit").to_owned();
+            keep.lock().expect("the record").extend([of("oom_score_adj").trim().to_owned(), data]);
+        }
+        async { PushDecision::Accept }
+    });
+    ok(server.git(&at, &["push", "-q", "paas-dev", "main"]));
+    let found = found.lock().expect("the record").clone();
+    // Instances of apps run at 500.
+    assert!(found[0].parse::<i32>().expect("a number") > 500, "{found:?}");
+    let limit: u64 = found[1].split_whitespace().nth(3).and_then(|word| word.parse().ok()).expect("a limit in bytes");
+    assert!(limit <= 2 << 30, "{found:?}");
 }
 
 #[test]

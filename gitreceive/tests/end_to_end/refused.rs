@@ -162,3 +162,16 @@ fn hostile_names_never_get_far() {
     }
     assert!(!server.bare().exists());
 }
+
+#[test]
+fn a_push_that_needs_too_much_memory_is_refused_by_name() {
+    let server = TestServer::start_with(|config| config.git_memory = 64 << 20);
+    let at = server.work("work");
+    // It compresses to next to nothing, and must be held in memory as a whole to be checked.
+    std::fs::write(server.dir.path().join("message"), "x".repeat(100_000_000)).expect("a file");
+    ok(server.git(&at, &["commit", "-q", "--allow-empty", "-F", "../message"]));
+    let (code, text) = run(server.git(&at, &["push", "paas-dev", "main"]));
+    assert_ne!(code, Some(0), "{text}");
+    assert!(text.contains("git needs more memory for this push to acme/shop/dev"), "{text}");
+    assert_eq!(server.branch("acme/shop/dev", "main"), None);
+}

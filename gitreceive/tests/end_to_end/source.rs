@@ -102,21 +102,62 @@ async fn look(source: &CommitSource, old: &gitreceive::CommitId) -> Vec<String> 
     seen
 }
 
-/// The files of an archive, in its order, read from the headers of its 512-byte blocks.
+#[test]
+fn attributes_of_the_pushed_tree_are_ignored() {
+    let server = TestServer::start();
+    let at = server.work("work");
+    let subst = "$Format:%B$\n".repeat(3_000);
+    server.commit(&at, "VERSION", subst.as_bytes());
+    server.commit(&at, "tests/data.txt", b"data\n");
+    server.commit(&at, "run.sh", b"exec python app.py\n");
+    server.commit(&at, "ident.txt", b"$Id$\n");
+    let attributes = "tests export-ignore\napp.txt export-ignore\n*.sh text eol=crlf\nVERSION export-subst\nident.txt ident\n";
+    let attributes = format!("{attributes}*.txt working-tree-encoding=UTF-16\n");
+    // Into the index alone: in the working copy they would convert the files that are committed.
+    std::fs::write(server.dir.path().join("attributes"), attributes).expect("a file");
+    let blob = ok(server.git(&at, &["hash-object", "-w", "../attributes"]));
+    ok(server.git(&at, &["update-index", "--add", "--cacheinfo", &format!("100644,{},.gitattributes", blob.trim())]));
+    std::fs::write(server.dir.path().join("message"), "x".repeat(1_000_000)).expect("a file");
+    ok(server.git(&at, &["commit", "-q", "-F", "../message"]));
+    let found: Arc<Mutex<Vec<(String, Vec<u8>)>>> = Arc::default();
+    let keep = found.clone();
+    server.backend.on_pre(move |push, _| {
+        let keep = keep.clone();
+        async move {
+            *keep.lock().expect("the record") = files(&push.source, Path::new("")).await;
+            PushDecision::Accept
+        }
+    });
+    ok(server.git(&at, &["push", "-q", "paas-dev", "main"]));
+    let found = found.lock().expect("the record").clone();
+    let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, [".gitattributes", "VERSION", "app.txt", "ident.txt", "run.sh", "tests/data.txt"]);
+    for (name, bytes) in &found {
+        let committed = server.git(&at, &["cat-file", "blob", &format!("HEAD:{name}")]).output().expect("git runs");
+        assert!(*bytes == committed.stdout, "{name} has {} bytes, {} were committed", bytes.len(), committed.stdout.len());
+    }
+}
+
+/// The files of an archive, in its order.
 async fn names(source: &CommitSource, root: &Path) -> String {
+    files(source, root).await.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" ")
+}
+
+/// Names and contents of an archive's files, read from the headers of its 512-byte blocks.
+async fn files(source: &CommitSource, root: &Path) -> Vec<(String, Vec<u8>)> {
     let mut archive = source.archive(root).expect("an archive");
     let mut tar = Vec::new();
     archive.tar.read_to_end(&mut tar).await.expect("the tar");
     assert!(archive.finished().await.expect("git"), "git archive failed");
-    let mut names = Vec::new();
+    let mut files = Vec::new();
     let mut at = 0;
     while at + 512 <= tar.len() && tar[at] != 0 {
         let text = |from: usize, to: usize| String::from_utf8_lossy(&tar[at + from..at + to]).trim_end_matches('\0').to_owned();
         let size = usize::from_str_radix(text(124, 135).trim(), 8).expect("a size");
         if matches!(tar[at + 156], b'0' | b'2') {
-            names.push(text(0, 100));
+            files.push((text(0, 100), tar[at + 512..at + 512 + size].to_vec()));
         }
         at += 512 + size.div_ceil(512) * 512;
     }
-    names.join(" ")
+    files
 }

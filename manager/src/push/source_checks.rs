@@ -1,7 +1,7 @@
 //! Checks of a pushed source before it is built: its size, and contents that a push does not carry.
 //!
 //! A missing submodule, or an LFS pointer in place of a file, would otherwise fail the build or the app with an unrelated error.
-//! Decides by the tree statistics and must never read a file's content, except the two that name what is left out.
+//! Decides by the tree statistics and must never read a file's content, except `.slugignore`, which names what is left out.
 
 use model::{AppRef, TreeStats, UserError, push_output};
 
@@ -25,8 +25,7 @@ impl SourceChecks {
     pub fn read(source: &dyn Source, root: &str) -> Option<Self> {
         let tree_stats = source.tree_stats(root)?;
         let below = |name: &str| if root.is_empty() { name.to_owned() } else { format!("{root}/{name}") };
-        let exported = |path: &str| source.read(path).is_some_and(|bytes| String::from_utf8_lossy(&bytes).contains("export-ignore"));
-        let trimmed = source.read(&below(".slugignore")).is_some() || exported(".gitattributes") || exported(&below(".gitattributes"));
+        let trimmed = source.read(&below(".slugignore")).is_some();
         Some(Self { tree_stats, trimmed })
     }
 
@@ -146,11 +145,10 @@ mod tests {
         assert_eq!(user_error.evidence, ["   4.0 MB  data/movie.bin", " 999.0 kB  data/b.bin"]);
         assert!(user_error.why.contains("5.0 MB together; 1.0 MB are allowed"), "{user_error}");
         // What is left out is counted by the builder alone.
-        for (root, file, text) in
-            [("", ".slugignore", "data/"), ("web", "web/.slugignore", "data/"), ("web", ".gitattributes", "data export-ignore")]
-        {
-            assert_eq!(checked(tree_stats.clone(), &[(file, text)], root).1, Ok(()), "{file}");
+        for (root, file) in [("", ".slugignore"), ("web", "web/.slugignore")] {
+            assert_eq!(checked(tree_stats.clone(), &[(file, "data/")], root).1, Ok(()), "{file}");
         }
-        assert!(checked(tree_stats, &[(".gitattributes", "*.bin filter=lfs")], "").1.is_err());
+        // The build gets what the repository holds: attributes leave nothing out.
+        assert!(checked(tree_stats, &[(".gitattributes", "data export-ignore")], "").1.is_err());
     }
 }
