@@ -51,6 +51,8 @@ const OWNER: Need = Need::Role(Role::Owner);
 
 verbs! {
     UsersCreate = "users:create", Super;
+    HostsList = "hosts", Super;
+    HostsMaintenance = "hosts:maintenance", Super;
     UsersList = "users", Super;
     UsersPassword = "users:password", Oneself;
     UsersRemove = "users:remove", Super;
@@ -76,7 +78,10 @@ verbs! {
     BuildsShow = "builds", VIEWER;
     BuildsCancel = "builds:cancel", DEPLOYER;
     ReleasesShow = "releases", VIEWER;
+    ReleasesRetry = "releases:retry", DEPLOYER;
     Rollback = "rollback", DEPLOYER;
+    MaintenanceSet = "maintenance:set", DEPLOYER;
+    RouterTrace = "router:trace", VIEWER;
     ConfigKeys = "config", VIEWER;
     ConfigGet = "config:get", OPERATOR;
     ConfigSet = "config:set", OPERATOR;

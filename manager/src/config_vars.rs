@@ -80,14 +80,21 @@ impl Manager {
         locked.config = Some(self.keyring.seal_map(&app.to_string(), &config));
         let base = match locked.current {
             Some(current) => self.records.release(app, current).await.or_internal()?,
-            None => None,
+            // No release was ever good: the one that failed is tried with the new config.
+            None => self.newest_failed(app).await?,
         };
         let number = match base {
             Some(base) => {
-                // What app.yaml set stays, unless a key goes over it.
-                let mut whole = self.keyring.open_map(&app.to_string(), &base.spec.config).or_internal()?;
-                whole.retain(|key, _| !before.contains_key(key));
-                whole.extend(config);
+                let whole = match base.release.app_yaml_keys {
+                    Some(_) => self.config_over(&base, &locked)?,
+                    // It was not noted which keys are from app.yaml: those that were not set before.
+                    None => {
+                        let mut whole = self.keyring.open_map(&app.to_string(), &base.spec.config).or_internal()?;
+                        whole.retain(|key, _| !before.contains_key(key));
+                        whole.extend(config);
+                        whole
+                    }
+                };
                 Some(self.release_again(&mut change, who, &mut locked, base, cause.clone(), &whole).await?)
             }
             None => {

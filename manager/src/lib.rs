@@ -10,8 +10,11 @@ pub mod authorize;
 pub mod builds;
 pub mod config_vars;
 pub mod domains;
+pub mod env_state;
 pub mod events;
+pub mod hosts;
 pub mod identity;
+pub mod maintenance;
 pub mod members;
 pub mod output;
 pub mod ps;
@@ -133,6 +136,7 @@ impl Manager {
     /// by the git role, which knows the refs.
     pub async fn recover(&self) -> Result<(), UserError> {
         self.reap_builds().await?;
+        self.end_decided_builds().await?;
         self.project_all().await
     }
 }

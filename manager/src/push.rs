@@ -11,12 +11,13 @@ mod push_lock;
 pub(crate) mod queue;
 pub mod source;
 mod source_checks;
+mod verdict;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
-use model::{AppEnv, Build, BuildId, BuildState, Code, Manifest, ReleaseNumber, ReleaseState, UserError, push_output};
+use model::{AppEnv, Build, BuildId, BuildState, Manifest, ReleaseNumber, ReleaseState, UserError, push_output};
 use store::records::StoredSlug;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -69,6 +70,7 @@ impl Manager {
             by: push.who.user_or_operator(),
             at: Utc::now(),
             started: None,
+            built: None,
             ended: None,
             template: None,
             image: None,
@@ -93,26 +95,17 @@ impl Manager {
             // The app's records are gone, which is why the push failed.
             return Err(errors::destroyed_meanwhile(&push.app));
         }
-        build.ended = Some(Utc::now());
         match &result {
+            // Not the end of it: the ref moves, and the release is rolled out.
             Ok(number) => {
-                build.state = BuildState::Succeeded;
+                build.state = BuildState::Releasing;
+                build.built = Some(Utc::now());
                 build.release = Some(*number);
+                self.save_build(&build).await?;
+                self.logs.park(log);
             }
-            Err(user_error) => {
-                build.state = match user_error.code {
-                    Code::Superseded => BuildState::Superseded,
-                    Code::Cancelled => BuildState::Cancelled,
-                    _ => BuildState::Failed,
-                };
-                build.error = Some(user_error.clone());
-                for line in push_output::user_error(user_error) {
-                    // The pusher gets the error when the ref is refused; the stored log needs it too.
-                    log.store_only(&line);
-                }
-            }
+            Err(user_error) => self.end_build(&mut build, &log, Err(user_error)).await?,
         }
-        self.save_build(&build).await?;
         result
     }
 
@@ -254,7 +247,7 @@ impl Manager {
         Ok(slug)
     }
 
-    async fn save_build(&self, build: &Build) -> Result<(), UserError> {
+    pub(super) async fn save_build(&self, build: &Build) -> Result<(), UserError> {
         let mut change = self.records.change().await.or_internal()?;
         change.save_build(build).await.or_internal()?;
         change.commit().await.or_internal()

@@ -125,15 +125,58 @@ impl Manager {
         let Some(mut env) = change.lock_env(app).await.or_internal()? else {
             return Err(unknown_app(&app.app_ref()));
         };
-        // The config that is rolled back to is the config from now on.
-        env.config_keys = config.keys().cloned().collect();
-        env.config = Some(self.keyring.seal_map(&app.to_string(), &config));
+        // Its config becomes that of the environment when it is live: a rollback that fails changes nothing.
         let number = self.release_again(&mut change, who, &mut env, target, cause.clone(), &config).await?;
         let detail = json!({ "release": number, "cause": cause });
         self.record(&mut change, who, Verb::Rollback, Some(&app.tenant), app.to_string(), detail).await?;
         change.commit().await.or_internal()?;
         self.project(app).await?;
         Ok(number)
+    }
+
+    /// The newest release, if it failed.
+    pub(crate) async fn newest_failed(&self, app: &AppEnv) -> Result<Option<StoredRelease>, UserError> {
+        let releases = self.records.releases(app, 20).await.or_internal()?;
+        let newest = releases.into_iter().find(|stored| !matches!(stored.release.state, ReleaseState::Aborted | ReleaseState::Prepared));
+        Ok(newest.filter(|stored| stored.release.state == ReleaseState::Failed))
+    }
+
+    /// Tries a failed release again: a new release of the same image, with the config of now. Without a number: the newest.
+    pub async fn retry(&self, who: &Identity, app: &AppEnv, which: Option<ReleaseNumber>) -> Result<ReleaseNumber, UserError> {
+        self.reach_env(who, Verb::ReleasesRetry, app).await?;
+        let base = match which {
+            Some(number) => self.stored(app, number).await?,
+            None => self.newest_failed(app).await?.ok_or_else(|| errors::nothing_to_retry(app))?,
+        };
+        if base.release.state != ReleaseState::Failed {
+            return Err(errors::did_not_fail(&base.release));
+        }
+        if !self.builder.has_image(&base.spec.image).await {
+            return Err(errors::image_missing(&base.release));
+        }
+        let cause = Cause::Retry { of: base.release.number };
+        let mut change = self.records.change().await.or_internal()?;
+        let Some(mut env) = change.lock_env(app).await.or_internal()? else {
+            return Err(unknown_app(&app.app_ref()));
+        };
+        let config = self.config_over(&base, &env)?;
+        let number = self.release_again(&mut change, who, &mut env, base, cause.clone(), &config).await?;
+        let detail = json!({ "release": number, "cause": cause });
+        self.record(&mut change, who, Verb::ReleasesRetry, Some(&app.tenant), app.to_string(), detail).await?;
+        change.commit().await.or_internal()?;
+        self.project(app).await?;
+        Ok(number)
+    }
+
+    /// The whole config of a release of `base` with the config of the environment as it is now: what app.yaml set stays, unless a key
+    /// goes over it.
+    pub(crate) fn config_over(&self, base: &StoredRelease, env: &Env) -> Result<BTreeMap<String, String>, UserError> {
+        let mut whole = self.keyring.open_map(&env.app.to_string(), &base.spec.config).or_internal()?;
+        if let Some(from_app_yaml) = &base.release.app_yaml_keys {
+            whole.retain(|key, _| from_app_yaml.contains(key));
+        }
+        whole.extend(self.open_config(env)?);
+        Ok(whole)
     }
 
     /// Adds a release of an image that has been released before, and makes it the one that should serve. The caller records the

@@ -157,6 +157,7 @@ mod tests {
             at: at(n),
             cause: Cause::Push,
             config_keys: Vec::new(),
+            app_yaml_keys: None,
             reason: None,
         }
     }
@@ -171,6 +172,7 @@ mod tests {
             by: "ada".parse().expect("a name"),
             at: at(n.into()),
             started: None,
+            built: None,
             ended: None,
             template: None,
             image: None,

@@ -7,8 +7,12 @@ pub mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{AppEnv, Formation, ReleaseNumber, ReleaseState, RunSpec, UserError, push_output};
+use model::release::Cause;
+use model::{
+    AppEnv, Formation, InstanceState, InstanceStatus, Release, ReleaseNumber, ReleaseState, RunSpec, Time, UserError, push_output,
+};
 use store::live::Area;
+use store::records::{Change, StoredRelease};
 use tokio::time::Instant;
 
 use crate::authorize::Verb;
@@ -21,6 +25,9 @@ use status::{MAX_RESTARTS, RolloutStatus, rollout_status};
 
 /// Added to the time that an app may take to start: for placing, and for pulling its image.
 const PLACE_AND_PULL: Duration = Duration::from_secs(90);
+
+/// How long the routers may take to follow once every new instance is healthy.
+const ROUTERS_FOLLOW: Duration = Duration::from_secs(15);
 
 /// How long a rollout may take: every permitted start may use its whole time.
 fn time_limit(formation: &Formation, spec: &RunSpec) -> Duration {
@@ -35,6 +42,23 @@ fn time_limit(formation: &Formation, spec: &RunSpec) -> Duration {
 }
 
 impl Manager {
+    /// When the rollout of the newest release gives up; none when nothing is on its way.
+    pub(crate) async fn rollout_deadline(
+        &self,
+        app: &AppEnv,
+        releases: &[Release],
+        formation: Option<&Formation>,
+    ) -> Result<Option<Time>, UserError> {
+        let active = releases.iter().find(|release| release.state == ReleaseState::Active);
+        let (Some(release), Some(formation)) =
+            (active, formation.filter(|formation| active.is_some_and(|r| r.number == formation.release)))
+        else {
+            return Ok(None);
+        };
+        let spec = self.live.spec(app, release.number).await.or_internal()?;
+        Ok(spec.map(|spec| release.at + time_limit(formation, &spec)))
+    }
+
     /// Waits until an active release serves, and prints each step. When it fails, goes back to the last good release.
     pub async fn roll_out(&self, app: &AppEnv, number: ReleaseNumber, output: Arc<dyn Output>) -> Result<(), UserError> {
         let output = &*output;
@@ -80,7 +104,7 @@ impl Manager {
     pub(crate) fn roll_out_in_background(self: &Arc<Self>, app: AppEnv, number: ReleaseNumber) {
         let manager = self.clone();
         tokio::spawn(async move {
-            if let Err(user_error) = manager.roll_out(&app, number, Arc::new(crate::output::Discard)).await {
+            if let Err(user_error) = manager.roll_out_push(&app, number, Arc::new(crate::output::Discard)).await {
                 tracing::warn!(%app, release = %number, %user_error, "a rollout in the background failed");
             }
         });
@@ -88,12 +112,13 @@ impl Manager {
 
     /// The inner result is the rollout's, with the number of instances; the outer error is a fault of the platform.
     async fn wait_live(&self, app: &AppEnv, number: ReleaseNumber, output: &dyn Output) -> Result<Result<u32, UserError>, UserError> {
-        let mut watch = self.live.watch(&[Area::Formations, Area::Instances]);
+        let mut watch = self.live.watch(&[Area::Formations, Area::Instances, Area::Drained]);
         let Some(spec) = self.live.spec(app, number).await.or_internal()? else {
             return Err(UserError::internal(format!("no spec of {app} {number}")));
         };
         let mut progress = RolloutProgress::default();
         let mut blocked_printed = String::new();
+        let mut healthy_since = None;
         let begun = Instant::now();
         loop {
             let Some(formation) = self.live.formation(app).await.or_internal()? else {
@@ -109,12 +134,22 @@ impl Manager {
                 progress.print(status, &at, output);
             }
             match rollout_status(&formation, &statuses) {
-                RolloutStatus::Live { instances } => return Ok(Ok(instances)),
+                RolloutStatus::Live { instances } => {
+                    let since = *healthy_since.get_or_insert_with(Instant::now);
+                    if self.is_routed(&formation, &statuses).await? {
+                        return Ok(Ok(instances));
+                    }
+                    if since.elapsed() > ROUTERS_FOLLOW {
+                        output.warn("a router still sends requests to the release before; `slipway router:trace` shows which way they go");
+                        return Ok(Ok(instances));
+                    }
+                }
                 RolloutStatus::Failed(user_error) => return Ok(Err(*user_error)),
                 RolloutStatus::Waiting { healthy, wanted } => {
                     let blocked = self.placement.blocked(app).join("; ");
                     if !blocked.is_empty() && blocked != blocked_printed {
-                        output.warn(format!("waits for a place: {blocked}"));
+                        let left = time_limit(&formation, &spec).saturating_sub(begun.elapsed());
+                        output.warn(format!("waits for a place, for another {} s at most: {blocked}", left.as_secs()));
                         blocked_printed = blocked;
                     }
                     let limit = time_limit(&formation, &spec);
@@ -128,9 +163,25 @@ impl Manager {
         }
     }
 
+    /// Whether no router sends anything new to an instance of an earlier release: only then is a release live.
+    async fn is_routed(&self, formation: &Formation, statuses: &[InstanceStatus]) -> Result<bool, UserError> {
+        if !formation.counts.iter().any(|(process, count)| process.is_web() && *count > 0) {
+            return Ok(true);
+        }
+        let is_old = |status: &&InstanceStatus| (status.release, status.epoch) != (formation.release, formation.epoch);
+        for status in statuses.iter().filter(|status| status.process.is_web()).filter(is_old) {
+            let leaves = matches!(status.state, InstanceState::Draining | InstanceState::Stopping);
+            if status.state.takes_requests() && !leaves || leaves && !self.live.is_unrouted(&status.id).await.or_internal()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     async fn mark_live(&self, app: &AppEnv, number: ReleaseNumber) -> Result<(), UserError> {
         let releases = self.records.releases(app, 50).await.or_internal()?;
         let mut change = self.records.change().await.or_internal()?;
+        self.adopt_config_of_rollback(&mut change, app, number, &releases).await?;
         for stored in releases {
             let release = stored.release;
             let next = match release.state {
@@ -141,6 +192,31 @@ impl Manager {
             change.set_release_state(app, release.number, next, release.reason.as_deref()).await.or_internal()?;
         }
         change.commit().await.or_internal()
+    }
+
+    /// The config of a release that was rolled back to is that of the environment once it is live.
+    async fn adopt_config_of_rollback(
+        &self,
+        change: &mut Change,
+        app: &AppEnv,
+        number: ReleaseNumber,
+        releases: &[StoredRelease],
+    ) -> Result<(), UserError> {
+        let is_rollback = |stored: &&StoredRelease| {
+            stored.release.number == number
+                && stored.release.state == ReleaseState::Active
+                && matches!(stored.release.cause, Cause::Rollback { .. })
+        };
+        let Some(stored) = releases.iter().find(is_rollback) else { return Ok(()) };
+        let Some(mut env) = change.lock_env(app).await.or_internal()?.filter(|env| env.current == Some(number)) else { return Ok(()) };
+        let mut config = self.keyring.open_map(&app.to_string(), &stored.spec.config).or_internal()?;
+        if let Some(from_app_yaml) = &stored.release.app_yaml_keys {
+            config.retain(|key, _| !from_app_yaml.contains(key));
+        }
+        env.config_keys = config.keys().cloned().collect();
+        env.config = Some(self.keyring.seal_map(&app.to_string(), &config));
+        change.save_env(&env).await.or_internal()?;
+        Ok(())
     }
 
     /// Marks a release as failed and makes the last good one current. Returns that one.

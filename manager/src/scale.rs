@@ -62,7 +62,10 @@ impl Manager {
     pub async fn restart(&self, who: &Identity, app: &AppEnv) -> Result<(), UserError> {
         let env = self.reach_env(who, Verb::PsRestart, app).await?;
         if env.current.is_none() {
-            return Err(processes::nothing_to_restart(app));
+            return Err(match self.newest_failed(app).await? {
+                Some(failed) => processes::only_failed_releases(app, failed.release.number),
+                None => processes::nothing_to_restart(app),
+            });
         }
         let mut change = self.records.change().await.or_internal()?;
         let Some(mut env) = change.lock_env(app).await.or_internal()? else {

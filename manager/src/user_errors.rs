@@ -6,6 +6,7 @@ pub(crate) mod apps;
 pub(crate) mod builds;
 pub(crate) mod config;
 pub(crate) mod domains;
+pub(crate) mod hosts;
 pub(crate) mod people;
 pub(crate) mod platform;
 pub(crate) mod processes;

@@ -1,12 +1,14 @@
-//! A build: one run of a template over one source tree, an object of the server with an id and a log.
+//! A build: one push of one source tree, an object of the server with an id and a log, from its queue to the verdict on its release.
 //!
 //! ```text
-//!  queued ──► running ──► succeeded
-//!    │  │        ├──────► failed
-//!    │  └──────► ├──────► cancelled
+//!  queued ──► running ──► releasing ──► succeeded     (the release is live)
+//!    │  │        │            │
+//!    │  │        ├────────────┴───────► failed        (the build, or the rollout of its release)
+//!    │  └──────► ├────────────────────► cancelled
 //!    ▼           ▼
-//!  superseded   lost        (a newer push took its place | the server stopped in the middle)
+//!  superseded   lost                                  (a newer push took its place | the server stopped in the middle)
 //! ```
+//! `superseded` follows `releasing` too, when a newer release takes the place of one that is being rolled out.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,9 +28,11 @@ pub enum BuildState {
     Queued,
     /// Runs.
     Running,
-    /// Made a slug, or found one.
+    /// The image is there; its release is being rolled out.
+    Releasing,
+    /// Its release went live.
     Succeeded,
-    /// Refused or broken; `error` says why.
+    /// The build or the rollout of its release failed; `error` says why.
     Failed,
     /// Somebody cancelled it.
     Cancelled,
@@ -44,6 +48,7 @@ impl BuildState {
         match self {
             Self::Queued => "queued",
             Self::Running => "running",
+            Self::Releasing => "releasing",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -54,14 +59,14 @@ impl BuildState {
 
     /// Reads what `as_str` wrote.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled, Self::Superseded, Self::Lost]
+        [Self::Queued, Self::Running, Self::Releasing, Self::Succeeded, Self::Failed, Self::Cancelled, Self::Superseded, Self::Lost]
             .into_iter()
             .find(|state| state.as_str() == text)
     }
 
     /// Whether it will not change any more.
     pub fn is_final(self) -> bool {
-        !matches!(self, Self::Queued | Self::Running)
+        !matches!(self, Self::Queued | Self::Running | Self::Releasing)
     }
 }
 
@@ -84,7 +89,10 @@ pub struct Build {
     pub at: Time,
     /// When it began to run.
     pub started: Option<Time>,
-    /// When it ended.
+    /// When the image was there.
+    #[serde(default)]
+    pub built: Option<Time>,
+    /// When it ended, the rollout of its release included.
     pub ended: Option<Time>,
     /// The template that was chosen.
     pub template: Option<TemplateName>,

@@ -50,7 +50,7 @@ pub use name::{AppName, EnvName, HostName, ProcessName, TeamName, TemplateName, 
 pub use printable::Printable;
 pub use release::{Release, ReleaseNumber, ReleaseState};
 pub use resources::Resources;
-pub use route::{Route, RouteState};
+pub use route::{Maintenance, Route, RouteState};
 pub use tree_stats::TreeStats;
 pub use user_error::UserError;
 

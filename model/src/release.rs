@@ -106,6 +106,11 @@ pub enum Cause {
         /// The release that was copied.
         to: ReleaseNumber,
     },
+    /// Another try of a release that failed, with the config of now.
+    Retry {
+        /// The release that failed.
+        of: ReleaseNumber,
+    },
 }
 
 impl fmt::Display for Cause {
@@ -123,6 +128,7 @@ impl fmt::Display for Cause {
                 f.write_str(&words.join("; "))
             }
             Self::Rollback { to } => write!(f, "rollback to {to}"),
+            Self::Retry { of } => write!(f, "another try of {of}"),
         }
     }
 }
@@ -152,6 +158,9 @@ pub struct Release {
     pub cause: Cause,
     /// Names of the config keys in it.
     pub config_keys: Vec<String>,
+    /// Those of them whose values are from app.yaml; none where that was not noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_yaml_keys: Option<Vec<String>>,
     /// Why it failed, when it did.
     pub reason: Option<String>,
 }

@@ -27,6 +27,10 @@ pub enum Refusal {
     Maintenance,
     /// The app is stopped.
     Stopped,
+    /// Nothing was ever deployed.
+    Empty,
+    /// No release ever became healthy.
+    Failed,
     /// No instance became ready while the request was held.
     NoInstance,
     /// The instances are there and stay down.
@@ -51,7 +55,7 @@ impl Refusal {
         match self {
             Self::Fault(fault) => StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_REQUEST),
             Self::UnknownHost => StatusCode::NOT_FOUND,
-            Self::Maintenance | Self::Stopped | Self::NoInstance | Self::Down | Self::Paused | Self::Full => {
+            Self::Maintenance | Self::Stopped | Self::Empty | Self::Failed | Self::NoInstance | Self::Down | Self::Paused | Self::Full => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Unreachable | Self::BadAnswer => StatusCode::BAD_GATEWAY,
@@ -67,7 +71,9 @@ impl Refusal {
             Self::Fault(Fault::TargetLength | Fault::HeadLength) => Code::HeadTooLarge,
             Self::Fault(_) => Code::BadHttp,
             Self::UnknownHost => Code::UnknownHost,
-            Self::Maintenance | Self::Stopped | Self::NoInstance | Self::Down | Self::Paused | Self::Full => Code::NoInstance,
+            Self::Maintenance | Self::Stopped | Self::Empty | Self::Failed | Self::NoInstance | Self::Down | Self::Paused | Self::Full => {
+                Code::NoInstance
+            }
             Self::Unreachable | Self::BadAnswer => Code::BadAnswer,
             Self::Late => Code::AnswerTimeout,
         }
@@ -109,6 +115,13 @@ impl Refusal {
             Self::Stopped => {
                 ("App stopped", "This app is stopped: it has no running instance. Its owner can start it again by scaling it up.")
             }
+            Self::Empty => {
+                ("Nothing here yet", "This host name is taken, and nothing is deployed to it yet. Its owner deploys with `git push`.")
+            }
+            Self::Failed => (
+                "App did not start",
+                "No release of this app has started yet. Its owner sees why with `slipway ps`, and tries again with `slipway releases:retry`.",
+            ),
             Self::NoInstance => {
                 ("App starting", "This app has no instance that is ready. It may be starting; please try again in a few seconds.")
             }

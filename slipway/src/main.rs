@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     let config = cli.global.config.as_deref();
     match &cli.command {
         Command::Up { without } => server::main(config, without.is_some()),
-        Command::Router => server::router_process::main(config),
+        Command::Router { verb: None } => server::router_process::main(config),
         Command::Boot { templates } => server::boot::main(config, templates),
         _ => terminal::main(&cli),
     }

@@ -26,6 +26,7 @@ mod logs;
 mod one_off;
 mod roles;
 pub mod router_process;
+mod router_status;
 mod sources;
 mod telemetry;
 mod verbs;

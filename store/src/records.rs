@@ -144,6 +144,7 @@ fn migrations() -> Migrator {
         migrations: Cow::Owned(vec![
             one(1, "records", include_str!("../migrations/0001_records.sql")),
             one(2, "app uids", include_str!("../migrations/0002_app_uids.sql")),
+            one(3, "maintenance", include_str!("../migrations/0003_maintenance.sql")),
         ]),
         ..Migrator::DEFAULT
     }

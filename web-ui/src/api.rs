@@ -21,6 +21,7 @@ mod builds;
 pub(crate) mod documents;
 mod envs;
 mod people;
+mod platform;
 mod tenants;
 
 macro_rules! routes {
@@ -85,6 +86,7 @@ routes! {
     GET "/api/v1/apps/{tenant}/{app}/envs/{env}/builds" => envs::builds;
     GET "/api/v1/apps/{tenant}/{app}/envs/{env}/releases" => envs::releases;
     GET "/api/v1/apps/{tenant}/{app}/envs/{env}/releases/diff" => envs::diff;
+    POST "/api/v1/apps/{tenant}/{app}/envs/{env}/releases/retry" => envs::retry;
     POST "/api/v1/apps/{tenant}/{app}/envs/{env}/rollback" => envs::rollback;
     GET "/api/v1/apps/{tenant}/{app}/envs/{env}/config" => envs::config_keys;
     GET "/api/v1/apps/{tenant}/{app}/envs/{env}/config/values" => envs::config_values;
@@ -92,6 +94,8 @@ routes! {
     GET "/api/v1/apps/{tenant}/{app}/envs/{env}/ps" => envs::ps;
     POST "/api/v1/apps/{tenant}/{app}/envs/{env}/scale" => envs::scale;
     POST "/api/v1/apps/{tenant}/{app}/envs/{env}/restart" => envs::restart;
+    GET "/api/v1/apps/{tenant}/{app}/envs/{env}/maintenance" => envs::maintenance;
+    PUT "/api/v1/apps/{tenant}/{app}/envs/{env}/maintenance" => envs::set_maintenance;
     GET "/api/v1/apps/{tenant}/{app}/envs/{env}/domains" => envs::domains;
     POST "/api/v1/apps/{tenant}/{app}/envs/{env}/domains" => envs::add_domain;
     DELETE "/api/v1/apps/{tenant}/{app}/envs/{env}/domains" => envs::remove_domain;
@@ -99,6 +103,9 @@ routes! {
     GET "/api/v1/builds/{build}" => builds::build;
     GET "/api/v1/builds/{build}/log" => builds::log;
     POST "/api/v1/builds/{build}/cancel" => builds::cancel;
+    GET "/api/v1/hosts" => platform::hosts;
+    PUT "/api/v1/hosts/{host}/maintenance" => platform::host_maintenance;
+    GET "/api/v1/router/trace" => platform::trace;
     GET "/api/v1/openapi.json" => openapi_document;
     GET "/healthz" => healthz;
 }

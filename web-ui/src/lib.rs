@@ -15,6 +15,7 @@ mod middleware;
 mod pages;
 mod path_params;
 mod problem;
+mod routers;
 mod serve;
 mod sign_in_limit;
 mod stream_limits;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use api::ROUTES;
 pub use logs::{LogStream, Logs};
+pub use routers::{NoRouter, Routers, Trace};
 pub use serve::Bound;
 
 /// What the HTTP side needs to know of the install.
@@ -68,6 +70,7 @@ impl Default for Config {
 pub(crate) struct Web {
     pub(crate) manager: Arc<Manager>,
     pub(crate) logs: Arc<dyn Logs>,
+    pub(crate) routers: Arc<dyn Routers>,
     pub(crate) config: Config,
     pub(crate) sign_ins: sign_in_limit::SignInLimits,
     pub(crate) streams: Arc<stream_limits::StreamLimits>,
@@ -83,13 +86,13 @@ pub struct WebUi {
 }
 
 impl WebUi {
-    /// Over the manager, the logs of instances, and what is configured.
-    pub fn new(manager: Arc<Manager>, logs: Arc<dyn Logs>, config: Config) -> Self {
+    /// Over the manager, the logs of instances, the routers, and what is configured.
+    pub fn new(manager: Arc<Manager>, logs: Arc<dyn Logs>, routers: Arc<dyn Routers>, config: Config) -> Self {
         let pages = pages::Pages::new();
         let sign_ins = sign_in_limit::SignInLimits::default();
         let [total, per_user, per_address] = config.streams;
         let streams = stream_limits::StreamLimits::new(total, per_user, per_address);
-        Self { web: Arc::new(Web { manager, logs, config, sign_ins, streams, pages, stop: CancellationToken::new() }) }
+        Self { web: Arc::new(Web { manager, logs, routers, config, sign_ins, streams, pages, stop: CancellationToken::new() }) }
     }
 
     /// API and pages for the network: callers show a token or a cookie.

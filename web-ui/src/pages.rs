@@ -99,6 +99,8 @@ pub(crate) fn router() -> Router<Arc<Web>> {
         .route("/apps/{tenant}/{app}/{env}/scale", post(app_actions::scale))
         .route("/apps/{tenant}/{app}/{env}/restart", post(app_actions::restart))
         .route("/apps/{tenant}/{app}/{env}/rollback", post(app_actions::rollback))
+        .route("/apps/{tenant}/{app}/{env}/retry", post(app_actions::retry))
+        .route("/apps/{tenant}/{app}/{env}/maintenance", post(app_actions::maintenance))
         .route("/apps/{tenant}/{app}/{env}/config", post(app_actions::set_config))
         .route("/apps/{tenant}/{app}/{env}/domains", post(app_actions::add_domain))
         .route("/apps/{tenant}/{app}/{env}/domains/remove", post(app_actions::remove_domain))

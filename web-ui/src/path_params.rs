@@ -2,7 +2,7 @@
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts;
-use model::{AppEnv, AppRef, BuildId, Code, TeamName, TenantName, UserError, UserName};
+use model::{AppEnv, AppRef, BuildId, Code, HostName, TeamName, TenantName, UserError, UserName};
 
 use crate::problem::Problem;
 
@@ -48,6 +48,8 @@ at! {
     AtApp(AppRef) = |params| AppRef { tenant: segment(&params, "tenant")?, app: segment(&params, "app")? };
     /// `{tenant}`, `{app}` and `{env}`
     AtEnv(AppEnv) = |params| AppEnv { tenant: segment(&params, "tenant")?, app: segment(&params, "app")?, env: segment(&params, "env")? };
+    /// `{host}`
+    AtHost(HostName) = |params| segment(&params, "host")?;
     /// `{build}`
     AtBuild(BuildId) = |params| segment(&params, "build")?;
 }

@@ -52,6 +52,12 @@ fn need(method: &Method, path: &str) -> (Need, Option<Value>) {
         ("GET", "/builds" | "/releases" | "/releases/diff" | "/config" | "/ps" | "/domains" | "/logs") => (Need::Role(Viewer), None),
         ("POST", "/rollback") => (Need::Role(Deployer), Some(json!({ "to": "v1" }))),
         ("POST", "/restart") => (Need::Role(Deployer), None),
+        ("POST", "/releases/retry") => (Need::Role(Deployer), Some(json!({}))),
+        ("GET", "/maintenance") => (Need::Role(Viewer), None),
+        ("PUT", "/maintenance") => (Need::Role(Deployer), Some(json!({ "mode": "page" }))),
+        ("GET", "/api/v1/hosts") => (Super, None),
+        ("PUT", "/api/v1/hosts/{host}/maintenance") => (Super, Some(json!({ "on": true }))),
+        ("GET", "/api/v1/router/trace") => (SignedIn, None),
         ("GET", "/config/values") => (Need::Role(Operator), None),
         ("PATCH", "/config") => (Need::Role(Operator), Some(json!({ "set": { "A": "b" } }))),
         ("POST", "/scale") => (Need::Role(Operator), Some(json!({ "counts": { "web": 2 } }))),
@@ -65,13 +71,14 @@ fn need(method: &Method, path: &str) -> (Need, Option<Value>) {
 
 fn filled(path: &str, app: &str, build: &str) -> String {
     let path = path.replace("{tenant}/{app}", app).replace("{tenant}", "acme").replace("{team}", "web").replace("{env}", "dev");
-    let path = path.replace("{user}", "ada").replace("{build}", build);
+    let path = path.replace("{user}", "ada").replace("{build}", build).replace("{host}", "one");
     let query = match path.rsplit('/').next() {
         Some("resolve") => "?path=shop",
         Some("diff") => "?from=v1&to=v1",
         Some("keys") => "?fingerprint=SHA256:x",
         Some("tokens") => "?id=000000000000",
         Some("domains") => "?hostname=a.example",
+        Some("trace") => "?host=shop-dev.acme.localhost",
         _ => "",
     };
     path + query

@@ -197,7 +197,7 @@ async fn every_page_in_a_real_browser() {
     browser.until("document.querySelector('.log').innerText.includes('Pushing the image')").await;
     hold.notify_one();
     pushing.await.expect("no panic").expect("a release");
-    browser.until("document.querySelector('#state').innerText.includes('succeeded')").await;
+    browser.until("document.querySelector('#state').innerText.includes('live')").await;
     browser
         .until("document.querySelector('.facts').innerText.includes('v2') && document.querySelector('.log').innerText.includes('went on')")
         .await;

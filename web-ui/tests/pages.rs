@@ -216,14 +216,14 @@ async fn a_build_is_followed_and_cancelled_in_the_browser() {
     let pushing = push("a");
     let id = running().await;
     let shown = send(&router, page(&format!("/builds/{id}"), Some(&session))).await.text;
-    assert!(shown.contains(&format!("data-stream=\"/builds/{id}/stream\"")) && shown.contains("running"), "{shown}");
+    assert!(shown.contains(&format!("data-stream=\"/builds/{id}/stream\"")) && shown.contains("building"), "{shown}");
     assert!(!shown.contains("/cancel"), "a viewer is offered what they may not do");
     let mut stream = Streamed::open(&router, page(&format!("/builds/{id}/stream"), Some(&session))).await;
     stream.until("compiling").await;
     assert!(stream.read.contains("[\"c2\",\"compiling\"]") && stream.read.contains("\"k\":\"step\""), "{}", stream.read);
     hold.notify_one();
     stream.read_on().await;
-    assert!(stream.read.contains("event: end") && stream.read.contains("\"state\":\"succeeded\""), "{}", stream.read);
+    assert!(stream.read.contains("event: end") && stream.read.contains("\"state\":\"live\""), "{}", stream.read);
     pushing.await.expect("no panic").expect("a release");
     // A browser that lost the stream goes on behind what it has.
     let last = stream.read.lines().filter_map(|line| line.strip_prefix("id: ")).next_back().expect("an id").to_owned();

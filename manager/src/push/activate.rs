@@ -4,8 +4,7 @@
 
 use std::sync::Arc;
 
-use chrono::Utc;
-use model::{AppEnv, ReleaseNumber, ReleaseState, Time, UserError, push_output};
+use model::{AppEnv, ReleaseNumber, ReleaseState, UserError};
 use serde_json::json;
 
 use crate::authorize::Verb;
@@ -25,28 +24,7 @@ impl Manager {
             },
         };
         tracing::info!(%app, release = %number, by = %who.actor, "activated");
-        self.roll_out(app, number, output.clone()).await?;
-        match self.times(app, number).await {
-            Ok(times) => times.into_iter().for_each(|line| output.detail(line)),
-            // The release is live all the same.
-            Err(user_error) => tracing::warn!(%app, release = %number, %user_error, "the times of a push are not known"),
-        }
-        Ok(())
-    }
-
-    /// The durations of a push's stages, as one line.
-    async fn times(&self, app: &AppEnv, number: ReleaseNumber) -> Result<Option<String>, UserError> {
-        let Some(stored) = self.records.release(app, number).await.or_internal()? else { return Ok(None) };
-        let Some(build) = stored.release.build else { return Ok(None) };
-        let Some(build) = self.records.build(&build).await.or_internal()? else { return Ok(None) };
-        Ok(build.started.zip(build.ended).map(|(started, ended)| {
-            let took = |from: Time, to: Time| push_output::elapsed(u64::try_from((to - from).num_milliseconds()).unwrap_or(0));
-            let waited =
-                if (started - build.at).num_seconds() > 0 { format!("{} in the queue, ", took(build.at, started)) } else { String::new() };
-            let built = if build.reused { "no build".to_owned() } else { format!("{} to build", took(started, ended)) };
-            let now = Utc::now();
-            format!("{} from push to live: {waited}{built}, {} to roll out", took(build.at, now), took(ended, now))
-        }))
+        self.roll_out_push(app, number, output).await
     }
 
     /// Makes the newest prepared release of a commit active. `None` when there is none.
@@ -94,6 +72,7 @@ impl Manager {
             let reason = Some("the push ended before its ref moved");
             change.set_release_state(app, release.number, ReleaseState::Aborted, reason).await.or_internal()?;
             change.commit().await.or_internal()?;
+            self.abandon_build(app, release.number).await?;
         }
         self.settled.notify_waiters();
         Ok(())

@@ -25,6 +25,8 @@ type Open = Arc<Mutex<HashMap<BuildId, watch::Receiver<u64>>>>;
 pub(crate) struct BuildLogs {
     dir: PathBuf,
     open: Open,
+    /// Logs between the two hooks of a push: readers follow on, and the rollout writes on.
+    parked: Mutex<HashMap<BuildId, Arc<BuildLog>>>,
 }
 
 /// A log that is being written. It ends when dropped.
@@ -39,7 +41,7 @@ pub(crate) struct BuildLog {
 
 impl BuildLogs {
     pub(crate) fn new(dir: PathBuf) -> Self {
-        Self { dir, open: Open::default() }
+        Self { dir, open: Open::default(), parked: Mutex::default() }
     }
 
     fn path(&self, id: &BuildId) -> PathBuf {
@@ -63,6 +65,19 @@ impl BuildLogs {
             last: Mutex::new(Instant::now()),
             open: self.open.clone(),
         })
+    }
+
+    /// Keeps a log open until the rollout of its release writes on in it.
+    pub(crate) fn park(&self, log: Arc<BuildLog>) {
+        *log.pusher.lock().expect("no holder panics") = None;
+        self.parked.lock().expect("no holder panics").insert(log.id.clone(), log);
+    }
+
+    /// Writes on in the log of a build; every line also goes to the pusher.
+    pub(crate) fn resume(&self, id: &BuildId, pusher: Arc<dyn Output>) -> std::io::Result<Arc<BuildLog>> {
+        let Some(log) = self.parked.lock().expect("no holder panics").remove(id) else { return self.open(id, pusher).map(Arc::new) };
+        *log.pusher.lock().expect("no holder panics") = Some(pusher);
+        Ok(log)
     }
 
     /// Removes the log of a build that has ended; a missing one is no error.

@@ -28,6 +28,7 @@ impl Manager {
             return Err(unknown_app(&push.app.app_ref()));
         };
         let mut config = manifest.env_in(&push.app.env);
+        let app_yaml_keys = Some(config.keys().cloned().collect());
         config.extend(self.open_config(&env)?);
         let number = change.next_release(&push.app).await.or_internal()?;
         let names: Vec<String> = processes.keys().map(ToString::to_string).collect();
@@ -43,6 +44,7 @@ impl Manager {
             at: Utc::now(),
             cause: Cause::Push,
             config_keys: config.keys().cloned().collect(),
+            app_yaml_keys,
             reason: None,
         };
         let spec = RunSpec {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{AppEnv, Formation, ProcessName, Route, RouteState, RunSpec, UserError};
+use model::{AppEnv, Formation, Maintenance, ProcessName, Route, RouteState, RunSpec, UserError};
 use store::records::Env;
 
 use crate::{Manager, OrInternal};
@@ -35,7 +35,14 @@ impl Manager {
         } else {
             self.live.delete_formation(app).await.or_internal()?;
         }
-        let state = if serves { RouteState::Ready } else { RouteState::Stopped };
+        let state = match (env.maintenance, env.current) {
+            (Some(Maintenance::Page), _) => RouteState::Maintenance,
+            (Some(Maintenance::Hold), _) => RouteState::Paused,
+            (None, Some(_)) if serves => RouteState::Ready,
+            (None, Some(_)) => RouteState::Stopped,
+            (None, None) if self.newest_failed(app).await?.is_some() => RouteState::Failed,
+            (None, None) => RouteState::Empty,
+        };
         let names = self.records.hostnames_of(app).await.or_internal()?;
         let routes: Vec<Route> =
             names.into_iter().map(|taken| Route { hostname: taken.hostname, app: app.clone(), state, first_byte_s: 30 }).collect();

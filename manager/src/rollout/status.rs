@@ -35,13 +35,20 @@ pub fn rollout_status(formation: &Formation, statuses: &[InstanceStatus]) -> Rol
     if let Some(broken) = statuses.iter().filter(of_release).find(|status| is_broken(status)) {
         return RolloutStatus::Failed(Box::new(rollouts::broken_instance(broken)));
     }
-    let wanted: u32 = formation.counts.values().sum();
+    let (healthy, wanted) = healthy_of(formation, statuses);
+    if healthy == wanted { RolloutStatus::Live { instances: wanted } } else { RolloutStatus::Waiting { healthy, wanted } }
+}
+
+/// Healthy instances of the formation's release, and those that are wanted.
+pub(crate) fn healthy_of(formation: &Formation, instances: &[InstanceStatus]) -> (u32, u32) {
     let mut healthy: BTreeMap<_, u32> = BTreeMap::new();
-    for status in statuses.iter().filter(of_release).filter(|status| status.state == InstanceState::Healthy) {
+    let of_release =
+        |status: &&InstanceStatus| status.app == formation.app && status.release == formation.release && status.epoch == formation.epoch;
+    for status in instances.iter().filter(of_release).filter(|status| status.state == InstanceState::Healthy) {
         *healthy.entry(&status.process).or_default() += 1;
     }
-    let healthy: u32 = formation.counts.iter().map(|(process, count)| healthy.get(process).copied().unwrap_or(0).min(*count)).sum();
-    if healthy == wanted { RolloutStatus::Live { instances: wanted } } else { RolloutStatus::Waiting { healthy, wanted } }
+    let count = |(process, wanted): (&model::ProcessName, &u32)| healthy.get(process).copied().unwrap_or(0).min(*wanted);
+    (formation.counts.iter().map(count).sum(), formation.counts.values().sum())
 }
 
 /// Whether an instance fails the rollout of its release.

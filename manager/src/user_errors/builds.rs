@@ -18,6 +18,13 @@ pub(crate) fn lost(app: &AppEnv) -> UserError {
         .next(format!("git push paas-{} main", app.env))
 }
 
+/// A build whose release had failed when the server stopped; `reason` is the release's.
+pub(crate) fn release_failed(app: &AppEnv, reason: Option<String>) -> UserError {
+    UserError::new(Code::ServerStopped, format!("the release of {app} that this build made did not go live"))
+        .why(reason.unwrap_or_default())
+        .next(format!("slipway releases {}", super::target(app)))
+}
+
 pub(crate) fn cancelled(build: &BuildId) -> UserError {
     UserError::new(Code::Cancelled, format!("build {build} was cancelled")).why("Nothing was released; what served before still serves.")
 }

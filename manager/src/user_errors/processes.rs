@@ -1,6 +1,8 @@
 //! Process types, their counts, and commands to run.
 
-use model::{AppEnv, AppRef, Code, ProcessName, RunSpec, UserError};
+use model::{AppEnv, AppRef, Code, ProcessName, ReleaseNumber, RunSpec, UserError};
+
+use super::target;
 
 /// More instances of one process type than `most`.
 pub(crate) fn too_many_instances(process: &ProcessName, count: u32, most: u32) -> UserError {
@@ -9,6 +11,13 @@ pub(crate) fn too_many_instances(process: &ProcessName, count: u32, most: u32) -
 
 pub(crate) fn nothing_to_restart(app: &AppEnv) -> UserError {
     UserError::new(Code::NoRelease, format!("{app} has no release to restart")).next(format!("git push paas-{} main", app.env))
+}
+
+/// `restart` of an app whose only releases failed.
+pub(crate) fn only_failed_releases(app: &AppEnv, failed: ReleaseNumber) -> UserError {
+    UserError::new(Code::NoRelease, format!("nothing of {app} runs: {failed} failed, and no release before it was live"))
+        .next(format!("slipway releases:retry {}   # tries {failed} again, with the config of now", target(app)))
+        .next(format!("slipway logs {}", target(app)))
 }
 
 pub(crate) fn nothing_to_run_in(app: &AppEnv) -> UserError {

@@ -12,6 +12,13 @@ pub(crate) fn destroyed_meanwhile(app: &AppEnv) -> UserError {
         .next("slipway events   # who did it")
 }
 
+/// git did not move the branch after the build.
+pub(crate) fn ref_never_moved(app: &AppEnv) -> UserError {
+    UserError::new(Code::Superseded, format!("git did not move the branch of {app} to this push"))
+        .why("The image is there; nothing of it was released.")
+        .next("push again: it is a release without a build")
+}
+
 /// A newer push took the place of one that waited.
 pub(crate) fn superseded(app: &AppEnv) -> UserError {
     UserError::new(Code::Superseded, format!("a newer push to {app} took the place of this one"))

@@ -21,3 +21,15 @@ pub(crate) fn image_missing(release: &Release) -> UserError {
     UserError::new(Code::ImageMissing, format!("the image of {} is not in the registry any more", release.number))
         .next(format!("check out {} and push it again", release.commit))
 }
+
+pub(crate) fn nothing_to_retry(app: &AppEnv) -> UserError {
+    UserError::new(Code::NoRelease, format!("the newest release of {app} did not fail"))
+        .why("Only a release that failed can be tried again.")
+        .next(format!("slipway releases {}", target(app)))
+}
+
+pub(crate) fn did_not_fail(release: &Release) -> UserError {
+    UserError::new(Code::NoRelease, format!("{} of {} did not fail: it is {}", release.number, release.app, release.state.as_str()))
+        .why("Only a release that failed can be tried again.")
+        .next(format!("slipway rollback {} {}   # brings back what it was", release.number, target(&release.app)))
+}

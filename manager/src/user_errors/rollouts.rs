@@ -78,9 +78,9 @@ pub(crate) fn with_ways_on(
             }
         }
         // The ref has moved already: the same commit can not be pushed again, but its release can be tried again.
-        Some(Cause::Push) => {
-            user_error.next("mend it, commit and push again").next(format!("or try {number} again: slipway rollback {number} {at}"))
-        }
+        Some(Cause::Push) => user_error
+            .next("mend it, commit and push again")
+            .next(format!("slipway releases:retry {at}   # tries {number} again, with the config of now")),
         _ => user_error.next(format!("slipway releases {at}")),
     }
 }

@@ -28,6 +28,8 @@ pub fn admission(state: RouteState, availability: Availability, times: &Times) -
     match (state, availability) {
         (RouteState::Maintenance, _) => Admission::Refuse(Refusal::Maintenance),
         (RouteState::Stopped, _) => Admission::Refuse(Refusal::Stopped),
+        (RouteState::Empty, _) => Admission::Refuse(Refusal::Empty),
+        (RouteState::Failed, _) => Admission::Refuse(Refusal::Failed),
         (RouteState::Paused, _) => Admission::Hold(times.paused, Refusal::Paused),
         (RouteState::Ready, Availability::Ready) => Admission::Go,
         (RouteState::Ready, Availability::Starting) => Admission::Hold(times.starting, Refusal::NoInstance),

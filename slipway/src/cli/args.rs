@@ -132,6 +132,18 @@ pub enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Show visitors a maintenance page, or hold their requests, while the app is worked on
+    Maintenance {
+        #[command(flatten)]
+        target: Target,
+        #[command(subcommand)]
+        verb: Option<MaintenanceVerb>,
+    },
+    /// Hosts, for operators of the platform
+    Hosts {
+        #[command(subcommand)]
+        verb: Option<HostsVerb>,
+    },
     /// Releases
     Releases {
         #[command(flatten)]
@@ -201,8 +213,11 @@ pub enum Command {
         #[arg(long, value_name = "ROLE", value_parser = ["router"])]
         without: Option<String>,
     },
-    /// Start the router as a process of its own, beside `slipway up --without router`
-    Router,
+    /// Serve requests as a process of its own, beside `slipway up --without router`; or ask the router
+    Router {
+        #[command(subcommand)]
+        verb: Option<RouterVerb>,
+    },
     /// Make the stack and all template layers
     Boot {
         /// Only these templates
@@ -411,6 +426,51 @@ pub enum ReleasesVerb {
         from: Option<String>,
         /// The later release: v12 (default: the newest)
         to: Option<String>,
+    },
+    /// Try a failed release again, as a new one with the config of now (default: the newest)
+    Retry {
+        /// The release that failed: v12
+        release: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum MaintenanceVerb {
+    /// Begin
+    On {
+        /// Let requests wait, for at most 30 s each, instead of showing a page
+        #[arg(long)]
+        hold: bool,
+    },
+    /// End
+    Off,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum HostsVerb {
+    /// Take a host out of service, or back: what runs there moves to other hosts
+    Maintenance {
+        /// The host, as `hosts` shows it
+        host: String,
+        /// on or off
+        switch: Switch,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// Out of service
+    On,
+    /// In service
+    Off,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RouterVerb {
+    /// Which way a request for a URL would take, step by step
+    Trace {
+        /// The URL, or its host name
+        url: String,
     },
 }
 

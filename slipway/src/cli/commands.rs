@@ -12,6 +12,7 @@ mod config_vars;
 pub mod init;
 pub mod login;
 mod people;
+mod platform;
 mod ps;
 mod releases;
 pub mod remote;
@@ -33,6 +34,9 @@ pub async fn run(context: &Context, cli: &Cli) -> Option<Result<(), CallError>> 
         Command::Ps { target, verb } => ps::run(context, target, verb.as_ref()).await,
         Command::Restart { target } => ps::restart(context, target).await,
         Command::Releases { target, verb } => releases::run(context, target, verb.as_ref()).await,
+        Command::Maintenance { target, verb } => platform::maintenance(context, target, verb.as_ref()).await,
+        Command::Hosts { verb } => platform::hosts(context, verb.as_ref()).await,
+        Command::Router { verb: Some(verb) } => platform::router(context, verb).await,
         Command::Rollback { target, release } => releases::rollback(context, target, release.as_deref()).await,
         Command::Builds { target, verb } => builds::run(context, target, verb.as_ref()).await,
         Command::Logs { target, tail, lines, process } => builds::logs(context, target, *tail, *lines, process.as_deref()).await,
@@ -45,7 +49,7 @@ pub async fn run(context: &Context, cli: &Cli) -> Option<Result<(), CallError>> 
         | Command::Run { .. }
         | Command::Open { .. }
         | Command::Up { .. }
-        | Command::Router
+        | Command::Router { verb: None }
         | Command::Boot { .. }
         | Command::Doctor
         | Command::UploadKey { .. } => return None,

@@ -71,6 +71,24 @@ impl Records {
         rows.iter().map(build).collect()
     }
 
+    /// The newest build of every app in every environment.
+    pub async fn newest_builds(&self) -> Result<Vec<Build>, RecordsError> {
+        let rows = sqlx::query("SELECT DISTINCT ON (tenant, app, env) document FROM builds ORDER BY tenant, app, env, at DESC, id")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(at("reading builds"))?;
+        rows.iter().map(build).collect()
+    }
+
+    /// Builds whose release is being rolled out.
+    pub async fn releasing_builds(&self) -> Result<Vec<Build>, RecordsError> {
+        let rows = sqlx::query("SELECT document FROM builds WHERE state = 'releasing' ORDER BY at, id")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(at("reading builds"))?;
+        rows.iter().map(build).collect()
+    }
+
     /// The slug of a source, if it was built before.
     pub async fn slug(&self, app: &AppRef, source_key: &str) -> Result<Option<StoredSlug>, RecordsError> {
         let row = sqlx::query("SELECT document FROM slugs WHERE tenant = $1 AND app = $2 AND source_key = $3")

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{AppEnv, AppRef, ProcessName, ReleaseNumber, Sealed, Time};
+use model::{AppEnv, AppRef, Maintenance, ProcessName, ReleaseNumber, Sealed, Time};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
@@ -27,6 +27,8 @@ pub struct Env {
     pub config: Option<Sealed>,
     /// Names of the config keys.
     pub config_keys: Vec<String>,
+    /// What visitors get while it is in maintenance; none: it is not.
+    pub maintenance: Option<Maintenance>,
 }
 
 fn env(row: &PgRow) -> Result<Env, RecordsError> {
@@ -40,6 +42,7 @@ fn env(row: &PgRow) -> Result<Env, RecordsError> {
         counts: json(row, "counts")?,
         config: row.try_get::<Option<String>, _>("config").map_err(at("config"))?.map(Sealed),
         config_keys: json(row, "config_keys")?,
+        maintenance: row.try_get::<Option<String>, _>("maintenance").map_err(at("maintenance"))?.and_then(|text| Maintenance::parse(&text)),
     })
 }
 
@@ -103,7 +106,7 @@ impl Change {
     /// Writes everything of one but its identity, raising its generation; gives the new generation.
     pub async fn save_env(&mut self, env: &Env) -> Result<u64, RecordsError> {
         let row = sqlx::query(
-            "UPDATE envs SET deploy_branch = $4, current = $5, epoch = $6, counts = $7, config = $8, config_keys = $9,
+            "UPDATE envs SET deploy_branch = $4, current = $5, epoch = $6, counts = $7, config = $8, config_keys = $9, maintenance = $10,
                              generation = generation + 1
              WHERE tenant = $1 AND app = $2 AND env = $3 RETURNING generation",
         )
@@ -116,6 +119,7 @@ impl Change {
         .bind(to_json(&env.counts))
         .bind(env.config.as_ref().map(|sealed| sealed.0.as_str()))
         .bind(to_json(&env.config_keys))
+        .bind(env.maintenance.map(Maintenance::as_str))
         .fetch_one(&mut *self.tx)
         .await
         .map_err(at("changing an environment"))?;

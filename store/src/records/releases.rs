@@ -50,6 +50,18 @@ impl Records {
         rows.iter().map(release).collect()
     }
 
+    /// The newest release of every app in every environment, of those whose ref moved.
+    pub async fn newest_releases(&self) -> Result<Vec<Release>, RecordsError> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT ON (tenant, app, env) * FROM releases WHERE state NOT IN ('prepared', 'aborted')
+             ORDER BY tenant, app, env, number DESC",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(at("reading releases"))?;
+        rows.iter().map(|row| release(row).map(|stored| stored.release)).collect()
+    }
+
     /// Releases in a state, over all apps.
     pub async fn releases_in(&self, state: ReleaseState) -> Result<Vec<StoredRelease>, RecordsError> {
         let rows = sqlx::query("SELECT * FROM releases WHERE state = $1 ORDER BY at")

@@ -103,8 +103,8 @@ model_documents! {
     /// A build.
     BuildDoc = "Build" of model::Build {
         id: text("b-0123456789"), app: see("AppEnv"),
-        state: one_of(&["queued", "running", "succeeded", "failed", "cancelled", "superseded", "lost"]),
-        commit: text("4f1c…"), subject: text("Say hello"), by: text("ada"), at: time(), started: maybe_time(), ended: maybe_time(),
+        state: one_of(&["queued", "running", "releasing", "succeeded", "failed", "cancelled", "superseded", "lost"]),
+        commit: text("4f1c…"), subject: text("Say hello"), by: text("ada"), at: time(), started: maybe_time(), built: maybe_time(), ended: maybe_time(),
         template: maybe_text("python"), image: maybe_see("Image"), reused: flag(), release: maybe_number(5), error: maybe_see("UserError"),
     } optional {};
     /// A release.
@@ -112,7 +112,7 @@ model_documents! {
         app: see("AppEnv"), number: number(5), state: one_of(&["prepared", "aborted", "active", "live", "failed", "retired"]),
         image: see("Image"), build: maybe_text("b-0123456789"), commit: text("4f1c…"), subject: text("Say hello"), by: text("ada"), at: time(),
         cause: anything(), config_keys: list(text("GREETING")), reason: maybe_text("web.1 exited with status 1"),
-    } optional {};
+    } optional { app_yaml_keys: list(text("DEBUG")) };
     /// What differs between two releases.
     DiffDoc = "Diff" of manager::releases::Diff { from: number(4), to: number(5), lines: list(text("config   + GREETING")) } optional {};
     /// One instance.
@@ -123,9 +123,21 @@ model_documents! {
         address: maybe_text("172.18.0.3:8080"), since: time(), restarts: number(0), last_exit: anything(), reason: maybe_text("refused connections"),
         code: maybe_text("SW-R101"),
     } optional {};
-    /// What runs.
+    /// How an app in an environment does.
+    EnvStateDoc = "EnvState" of manager::env_state::EnvState {
+        kind: one_of(&["empty", "building", "rolling-out", "waiting-for-place", "live", "degraded", "failed", "stopped"]),
+        text: text("3 serving v4 · v5 0 of 3 healthy"), serving: maybe_number(4), release: maybe_number(5),
+        why: text("web.1: no host has 4096 MB of memory"), until: maybe_time(),
+    } optional {};
+    /// What runs of an app, and what should.
     PsDoc = "Ps" of manager::ps::Ps {
+        state: see("EnvState"),
         release: maybe_number(5), wanted: map(number(2)), instances: list(see("Instance")), blocked: list(text("web.3: no host has room")),
+    } optional {};
+    /// One host.
+    HostDoc = "Host" of model::Host {
+        name: text("host-1"), zone: text("zone-1"), labels: anything(), capacity: anything(),
+        state: one_of(&["OK", "FULL", "MAINTENANCE"]), since: time(),
     } optional {};
     /// One recorded change.
     EventDoc = "Event" of model::Event {
@@ -136,7 +148,20 @@ model_documents! {
 
 /// Every document of the model, for the list of schemas.
 #[derive(utoipa::OpenApi)]
-#[openapi(components(schemas(AppRefDoc, AppEnvDoc, ImageDoc, UserErrorDoc, BuildDoc, ReleaseDoc, DiffDoc, InstanceDoc, PsDoc, EventDoc)))]
+#[openapi(components(schemas(
+    AppRefDoc,
+    AppEnvDoc,
+    ImageDoc,
+    UserErrorDoc,
+    BuildDoc,
+    ReleaseDoc,
+    DiffDoc,
+    InstanceDoc,
+    EnvStateDoc,
+    PsDoc,
+    HostDoc,
+    EventDoc
+)))]
 pub(crate) struct ModelSchemas;
 
 macro_rules! documents {
@@ -148,6 +173,14 @@ macro_rules! documents {
 }
 
 documents! {
+    /// What visitors get in place of the app; none: the app.
+    MaintenanceMode { #[schema(value_type = Option<String>, example = "page")] pub(crate) mode: Option<model::Maintenance> }
+    /// Which way a request would take.
+    TraceDoc {
+        #[schema(value_type = String, example = "shop-dev.acme.localhost")] pub(crate) host: model::Hostname,
+        #[schema(example = "acme/shop/dev")] pub(crate) app: Option<String>,
+        pub(crate) steps: Vec<String>,
+    }
     /// Who you are.
     Whoami {
         #[schema(value_type = Option<String>, example = "ada")] pub(crate) user: Option<UserName>,
@@ -324,6 +357,18 @@ wishes! {
         /// The last good release when absent.
         #[serde(default)] #[schema(example = "v3")] pub(crate) to: Option<String>,
     }
+    /// Which failed release is tried again.
+    RetryWish {
+        /// The newest when absent.
+        #[serde(default)] #[schema(example = "v3")] pub(crate) release: Option<String>,
+    }
+    /// What visitors get from now on.
+    MaintenanceWish {
+        /// `page`: the maintenance page; `hold`: their requests wait; none: the app.
+        #[serde(default)] #[schema(value_type = Option<String>, example = "page")] pub(crate) mode: Option<model::Maintenance>,
+    }
+    /// Whether a host is taken out of service.
+    HostMaintenance { pub(crate) on: bool }
     /// Changes of config, made together.
     ConfigWish {
         #[serde(default)] pub(crate) set: BTreeMap<String, String>,
@@ -350,6 +395,11 @@ queries! {
     Limit {
         /// At most so many, the newest first.
         #[serde(default)] pub(crate) limit: Option<u32>,
+    }
+    /// Which host name.
+    HostQuery {
+        /// `shop-dev.acme.localhost`
+        pub(crate) host: String,
     }
     /// What a person wrote.
     PathQuery {

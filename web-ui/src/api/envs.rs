@@ -11,8 +11,8 @@ use http::StatusCode;
 use model::{Hostname, ProcessName, ReleaseNumber};
 
 use super::documents::{
-    Between, BuildDoc, ConfigWish, DiffDoc, DomainDoc, Done, HostnameQuery, Limit, LogQuery, NewDomain, PsDoc, ReleaseDoc, RollbackWish,
-    ScaleWish,
+    Between, BuildDoc, ConfigWish, DiffDoc, DomainDoc, Done, HostnameQuery, Limit, LogQuery, MaintenanceMode, MaintenanceWish, NewDomain,
+    PsDoc, ReleaseDoc, RetryWish, RollbackWish, ScaleWish,
 };
 use crate::caller::{self, Caller, Who};
 use crate::extract::{Asked, Body};
@@ -71,6 +71,39 @@ pub(crate) async fn rollback(
     let to = wish.to.as_deref().map(ReleaseNumber::parse).transpose()?;
     let (manager, of) = (web.manager.clone(), app.clone());
     streams::roll_out(web, app, async move { manager.rollback(&who, &of, to).await.map(Some) }).await
+}
+
+/// Tries a failed release again as a new one, with the config of now, and tells its rollout line by line.
+#[utoipa::path(post, path = "/api/v1/apps/{tenant}/{app}/envs/{env}/releases/retry", tag = "releases", request_body = RetryWish,
+    responses((status = 200, content_type = "application/x-ndjson", body = String)))]
+pub(crate) async fn retry(
+    State(web): State<Arc<Web>>,
+    Who(who): Who,
+    AtEnv(app): AtEnv,
+    Body(wish): Body<RetryWish>,
+) -> Result<Response, Problem> {
+    let which = wish.release.as_deref().map(ReleaseNumber::parse).transpose()?;
+    let (manager, of) = (web.manager.clone(), app.clone());
+    streams::roll_out(web, app, async move { manager.retry(&who, &of, which).await.map(Some) }).await
+}
+
+/// What visitors get in place of the app, while it is in maintenance.
+#[utoipa::path(get, path = "/api/v1/apps/{tenant}/{app}/envs/{env}/maintenance", tag = "processes", responses((status = 200, body = MaintenanceMode)))]
+pub(crate) async fn maintenance(State(web): State<Arc<Web>>, Who(who): Who, AtEnv(app): AtEnv) -> Result<Json<MaintenanceMode>, Problem> {
+    Ok(Json(MaintenanceMode { mode: web.manager.maintenance(&who, &app).await? }))
+}
+
+/// Begins or ends maintenance.
+#[utoipa::path(put, path = "/api/v1/apps/{tenant}/{app}/envs/{env}/maintenance", tag = "processes", request_body = MaintenanceWish,
+    responses((status = 200, body = Done)))]
+pub(crate) async fn set_maintenance(
+    State(web): State<Arc<Web>>,
+    Who(who): Who,
+    AtEnv(app): AtEnv,
+    Body(wish): Body<MaintenanceWish>,
+) -> Result<Json<Done>, Problem> {
+    web.manager.set_maintenance(&who, &app, wish.mode).await?;
+    Ok(Json(Done {}))
 }
 
 /// The names of the config keys.

@@ -6,8 +6,9 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::Utc;
 use manager::Identity;
+use manager::env_state::StateKind;
 use manager::ps::Ps;
-use model::{AppEnv, Build, Code, EnvName, Release, UserError};
+use model::{AppEnv, Build, Code, EnvName, Maintenance, Release, UserError};
 use serde::{Deserialize, Serialize};
 use store::records::{App, Env};
 
@@ -44,6 +45,10 @@ struct Page {
     remote: String,
     deploy_branch: String,
     serves: bool,
+    /// Nothing was ever pushed.
+    is_empty: bool,
+    /// `page`, `hold`, or empty.
+    maintenance: &'static str,
     health: Health,
     current: Option<Current>,
     processes: Vec<ProcessView>,
@@ -91,7 +96,7 @@ async fn read(web: &Web, who: &Identity, at: &AppEnv) -> Result<Read, UserError>
 fn mark_of(read: &Read) -> String {
     let releases: Vec<_> = read.releases.iter().map(|release| (release.number, release.state)).collect();
     let builds: Vec<_> = read.builds.iter().map(|build| (&build.id, build.state)).collect();
-    page_refresh::mark(&(&read.ps, releases, builds, &read.env.config_keys, &read.env.deploy_branch))
+    page_refresh::mark(&(&read.ps, releases, builds, &read.env.config_keys, &read.env.deploy_branch, read.env.maintenance))
 }
 
 /// What was just done; a fixed sentence per word, so that nobody can write on the page by a link.
@@ -99,6 +104,9 @@ fn said(word: &str) -> &'static str {
     match word {
         "scale" => "The new count is set; instances come and go one by one.",
         "restart" => "Restarting: each instance is replaced once its successor is healthy.",
+        "retry" => "Trying again: the release below is being rolled out with the config of now.",
+        "maintenance-on" => "Maintenance has begun: visitors get the maintenance page.",
+        "maintenance-off" => "Maintenance is over: the app serves again.",
         "rollback" => "Going back: the release below is being rolled out.",
         "config" => "The config is set; a release with it is being rolled out.",
         "config-same" => "The config is set. It takes effect with the first release.",
@@ -122,7 +130,6 @@ pub(crate) async fn page(State(web): State<Arc<Web>>, Visitor(who): Visitor, AtE
     let app = at.app_ref();
     let domains = web.manager.domains(&who, &at).await?;
     let events = web.manager.events(&who, &app.tenant, Some(&app), 12).await?;
-    let formation = web.manager.live().formation(&at).await.map_err(|error| manager::internal(&error))?;
     let current = read.releases.iter().find(|release| Some(release.number) == read.env.current);
     let page = Page {
         app: app.to_string(),
@@ -139,8 +146,11 @@ pub(crate) async fn page(State(web): State<Arc<Web>>, Visitor(who): Visitor, AtE
         url: web.manager.app_url(&at),
         remote: web.manager.remote_of(&at),
         deploy_branch: read.env.deploy_branch.clone().unwrap_or_default(),
-        serves: read.ps.wanted.iter().any(|(name, count)| name.is_web() && *count > 0),
-        health: health(formation.as_ref(), read.ps.instances.iter()),
+        // A link that leads to an error page is none.
+        serves: read.ps.state.serving.is_some(),
+        is_empty: read.ps.state.kind == StateKind::Empty,
+        maintenance: read.env.maintenance.map(Maintenance::as_str).unwrap_or_default(),
+        health: health(&read.ps.state),
         current: current.map(|release| Current {
             number: release.number.to_string(),
             subject: release.subject.clone(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect};
 use manager::output::Discard;
-use model::{AppEnv, Hostname, ProcessName, ReleaseNumber};
+use model::{AppEnv, Hostname, Maintenance, ProcessName, ReleaseNumber};
 use serde::Deserialize;
 
 use super::{Answer, Visitor};
@@ -56,6 +56,29 @@ pub(crate) async fn rollback(State(web): State<Arc<Web>>, Visitor(who): Visitor,
     let number = web.manager.rollback(&who, &at, Some(ReleaseNumber::parse(&form.to)?)).await?;
     roll_out(&web, &at, number);
     back(&at, "rollback")
+}
+
+/// Tries the newest release again, which failed.
+pub(crate) async fn retry(State(web): State<Arc<Web>>, Visitor(who): Visitor, AtEnv(at): AtEnv) -> Answer {
+    let number = web.manager.retry(&who, &at, None).await?;
+    roll_out(&web, &at, number);
+    back(&at, "retry")
+}
+
+#[derive(Deserialize)]
+pub(crate) struct MaintenanceWish {
+    on: bool,
+}
+
+/// Begins or ends maintenance.
+pub(crate) async fn maintenance(
+    State(web): State<Arc<Web>>,
+    Visitor(who): Visitor,
+    AtEnv(at): AtEnv,
+    Sent(form): Sent<MaintenanceWish>,
+) -> Answer {
+    web.manager.set_maintenance(&who, &at, form.on.then_some(Maintenance::Page)).await?;
+    back(&at, if form.on { "maintenance-on" } else { "maintenance-off" })
 }
 
 #[derive(Deserialize)]

@@ -18,6 +18,8 @@ pub(crate) struct May {
     pub(crate) scale: bool,
     pub(crate) restart: bool,
     pub(crate) rollback: bool,
+    pub(crate) retry: bool,
+    pub(crate) maintenance: bool,
     pub(crate) config: bool,
     pub(crate) domains: bool,
 }
@@ -30,6 +32,8 @@ pub(crate) fn may(who: &Identity, app: &App) -> May {
         scale: can(Verb::PsScale),
         restart: can(Verb::PsRestart),
         rollback: can(Verb::Rollback),
+        retry: can(Verb::ReleasesRetry),
+        maintenance: can(Verb::MaintenanceSet),
         config: can(Verb::ConfigSet),
         domains: can(Verb::DomainsAdd),
     }
@@ -201,15 +205,25 @@ pub(crate) struct BuildView {
     pub(crate) code: String,
 }
 
+/// The state of a push in words: a build that has ended well is not the end of it.
+fn build_state(state: model::BuildState) -> &'static str {
+    match state {
+        model::BuildState::Running => "building",
+        model::BuildState::Releasing => "rolling out",
+        model::BuildState::Succeeded => "live",
+        state => state.as_str(),
+    }
+}
+
 /// A build for a page.
 pub(crate) fn build(build: &Build, now: model::Time) -> BuildView {
-    use model::BuildState::{Cancelled, Failed, Lost, Queued, Running, Succeeded, Superseded};
+    use model::BuildState::{Cancelled, Failed, Lost, Queued, Releasing, Running, Succeeded, Superseded};
     let took = build.started.map(|started| build.ended.unwrap_or(now) - started);
     BuildView {
         id: build.id.to_string(),
-        state: build.state.as_str(),
+        state: build_state(build.state),
         class: match build.state {
-            Queued | Running => "busy",
+            Queued | Running | Releasing => "busy",
             Succeeded => "ok",
             Failed | Lost => "bad",
             Cancelled | Superseded => "idle",

@@ -11,7 +11,7 @@ use futures_util::stream::{self, StreamExt};
 use http::HeaderMap;
 use manager::authorize::{Decision, authorize};
 use manager::{Object, Verb};
-use model::UserError;
+use model::{BuildState, UserError};
 use serde::Serialize;
 use serde_json::json;
 
@@ -94,7 +94,7 @@ pub(crate) async fn page(State(web): State<Arc<Web>>, Visitor(who): Visitor, AtB
         error: build.error.clone(),
         lines,
         left_out,
-        may_cancel: may_cancel && !build.state.is_final(),
+        may_cancel: may_cancel && matches!(build.state, BuildState::Queued | BuildState::Running),
         url: web.manager.app_url(at),
         build: app_view::build(&build, Utc::now()),
     };

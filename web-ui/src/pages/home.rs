@@ -7,7 +7,8 @@ use axum::extract::State;
 use axum::response::Response;
 use chrono::Utc;
 use manager::Identity;
-use model::{AppEnv, AppRef, Formation, InstanceStatus, Release, ReleaseNumber, ReleaseState, UserError};
+use manager::env_state::{EnvState, StateKind};
+use model::{AppEnv, AppRef, Release, ReleaseNumber, ReleaseState, UserError};
 use serde::{Deserialize, Serialize};
 use store::records::{App, Env};
 
@@ -63,6 +64,7 @@ struct EnvView {
     href: String,
     health: Health,
     deployed: Option<Deployed>,
+    is_empty: bool,
 }
 
 #[derive(Serialize)]
@@ -78,8 +80,7 @@ struct Deployed {
 struct Read {
     apps: Vec<App>,
     envs: Vec<Env>,
-    formations: HashMap<AppEnv, Formation>,
-    instances: HashMap<AppEnv, Vec<InstanceStatus>>,
+    states: HashMap<AppEnv, EnvState>,
     releases: HashMap<(AppEnv, ReleaseNumber), Release>,
 }
 
@@ -106,14 +107,9 @@ async fn read(web: &Web, who: &Identity) -> Result<Read, UserError> {
             releases.insert((env.app.clone(), number), stored.release);
         }
     }
-    let live = web.manager.live();
-    let formations = live.formations().await.map_err(|error| manager::internal(&error))?;
-    let formations = formations.into_iter().map(|formation| (formation.app.clone(), formation)).collect();
-    let mut instances: HashMap<AppEnv, Vec<InstanceStatus>> = HashMap::new();
-    for status in live.instances().await.map_err(|error| manager::internal(&error))? {
-        instances.entry(status.app.clone()).or_default().push(status);
-    }
-    Ok(Read { apps, envs, formations, instances, releases })
+    let shown: Vec<AppEnv> = envs.iter().map(|env| env.app.clone()).collect();
+    let states = web.manager.env_states(&shown).await?;
+    Ok(Read { apps, envs, states, releases })
 }
 
 /// `dev` and `prod` first, the others by name.
@@ -131,8 +127,8 @@ fn view(read: &Read, q: &str, now: model::Time) -> (Vec<TenantView>, Vec<Health>
     for app in &read.apps {
         let mut envs: Vec<EnvView> = Vec::new();
         for env in read.envs.iter().filter(|env| env.app.app_ref() == app.app) {
-            let instances = read.instances.get(&env.app).map_or(&[][..], Vec::as_slice);
-            let health = health(read.formations.get(&env.app), instances.iter());
+            let Some(state) = read.states.get(&env.app) else { continue };
+            let health = health(state);
             all.push(health.clone());
             let release = env.current.and_then(|number| read.releases.get(&(env.app.clone(), number)));
             let deployed = release.map(|release| Deployed {
@@ -142,7 +138,8 @@ fn view(read: &Read, q: &str, now: model::Time) -> (Vec<TenantView>, Vec<Health>
                 at: when(release.at, now),
                 rolling: release.state == ReleaseState::Active,
             });
-            envs.push(EnvView { env: env.app.env.to_string(), href: format!("/apps/{}", env.app), health, deployed });
+            let is_empty = state.kind == StateKind::Empty;
+            envs.push(EnvView { env: env.app.env.to_string(), href: format!("/apps/{}", env.app), health, deployed, is_empty });
         }
         envs.sort_by(|a, b| order(&a.env).cmp(&order(&b.env)));
         let name = app.app.to_string();
@@ -176,8 +173,7 @@ fn mark_of(read: &Read) -> String {
         .envs
         .iter()
         .map(|env| {
-            let instances = read.instances.get(&env.app).map_or(&[][..], Vec::as_slice);
-            (format!("{} {:?}", env.app, env.current), health(read.formations.get(&env.app), instances.iter()).text)
+            (format!("{} {:?}", env.app, env.current), read.states.get(&env.app).map(|state| state.text.clone()).unwrap_or_default())
         })
         .collect();
     page_refresh::mark(&(read.apps.len(), envs, releases))

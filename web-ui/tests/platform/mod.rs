@@ -120,6 +120,17 @@ impl Logs for Lines {
     }
 }
 
+/// Leads `shop-dev.acme.localhost` to the shop, as a router would.
+struct ShopRouter;
+
+#[async_trait]
+impl web_ui::Routers for ShopRouter {
+    async fn trace(&self, host: &model::Hostname) -> Result<web_ui::Trace, web_ui::NoRouter> {
+        let is_shop = host.to_string() == "shop-dev.acme.localhost";
+        Ok(web_ui::Trace { app: is_shop.then(shop), steps: vec![format!("{host} was asked for")] })
+    }
+}
+
 struct Blocked(Mutex<Vec<String>>);
 
 impl Placement for Blocked {
@@ -175,7 +186,7 @@ impl Platform {
         let blocked = Arc::new(Blocked(Mutex::default()));
         let manager = Arc::new(Manager::new(records.clone(), live.clone(), keyring, settings, building.clone(), blocked));
         let lines = Arc::new(Lines { stored: Mutex::default(), coming: broadcast::Sender::new(4_096) });
-        let ui = WebUi::new(manager.clone(), lines.clone(), config);
+        let ui = WebUi::new(manager.clone(), lines.clone(), Arc::new(ShopRouter), config);
         let states: Arc<Mutex<BTreeMap<String, InstanceStatus>>> = Arc::default();
         let changed = Arc::new(Notify::new());
         let stop = CancellationToken::new();

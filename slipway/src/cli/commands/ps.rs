@@ -13,8 +13,20 @@ use crate::cli::args::{PsVerb, Target};
 use crate::cli::client::{CallError, Payload};
 use crate::cli::context::{Context, env_path};
 
+/// How an app in an environment does, as the server derives it.
+#[derive(Serialize, Deserialize)]
+struct EnvState {
+    kind: String,
+    text: String,
+    serving: Option<ReleaseNumber>,
+    release: Option<ReleaseNumber>,
+    why: String,
+    until: Option<model::Time>,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Ps {
+    state: EnvState,
     release: Option<ReleaseNumber>,
     wanted: BTreeMap<ProcessName, u32>,
     instances: Vec<InstanceStatus>,
@@ -65,12 +77,28 @@ async fn show(context: &Context, target: &Target) -> Result<(), CallError> {
     let app = context.target(target).await?;
     let ps: Ps = context.client.get(&format!("{}/ps", env_path(&app))).await?;
     context.output.answer(&ps, |output| {
-        let Some(release) = ps.release else {
-            output.note(format!("{app} has no release yet: git push paas-{} main", app.env));
+        let state = &ps.state;
+        let release = ps.release.map(|release| format!("  {release}")).unwrap_or_default();
+        output.line(format!("{app}{release}  {}: {}", state.kind, state.text));
+        if !state.why.is_empty() {
+            output.line(format!("  {}", state.why));
+        }
+        if let Some(until) = state.until {
+            output.line(format!("  it is given up at {}", until.format("%H:%M:%S UTC")));
+        }
+        match state.kind.as_str() {
+            "empty" => output.note(format!("git push paas-{} main", app.env)),
+            "failed" if state.release.is_some() => {
+                let at = format!("-a {} -e {}", app.app_ref(), app.env);
+                output.note(format!("slipway releases:retry {at}   # tries it again; slipway logs {at} says more"));
+            }
+            _ => {}
+        }
+        if ps.instances.is_empty() {
             return;
-        };
+        }
         let wanted: Vec<String> = ps.wanted.iter().map(|(name, count)| format!("{name}={count}")).collect();
-        output.line(format!("{app}  {release}  {}", wanted.join(" ")));
+        output.line(format!("  wanted: {}", wanted.join(" ")));
         let now = Utc::now();
         let rows = ps.instances.iter().map(|status| {
             let age = model::push_output::elapsed((now - status.since).num_milliseconds().max(0).unsigned_abs());
@@ -86,9 +114,6 @@ async fn show(context: &Context, target: &Target) -> Result<(), CallError> {
             ]
         });
         output.table(&["process", "state", "release", "zone", "host", "since", "restarts", "reason"], rows.collect());
-        for line in &ps.blocked {
-            output.line(format!("waits for a place: {line}"));
-        }
     });
     Ok(())
 }

@@ -33,6 +33,12 @@ pub async fn run(context: &Context, target: &Target, verb: Option<&ReleasesVerb>
                 output.table(&["release", "state", "commit", "by", "when (utc)", "what"], rows.collect());
             });
         }
+        Some(ReleasesVerb::Retry { release }) => {
+            let pieces =
+                context.client.stream(Method::POST, &format!("{path}/retry"), Payload::Json(json!({ "release": release }))).await?;
+            let done = stream::progress(context, pieces).await?;
+            context.output.answer(&done, |output| output.line(format!("{app} serves {} now", done["release"].as_str().unwrap_or("it"))));
+        }
         Some(ReleasesVerb::Diff { from, to }) => {
             let (from, to) = match (from, to) {
                 (Some(from), Some(to)) => (from.clone(), to.clone()),
