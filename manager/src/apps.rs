@@ -1,7 +1,7 @@
 //! Apps and their environments.
 
 use chrono::Utc;
-use model::{AppEnv, AppPath, AppRef, Hostname, TeamName, TenantName, UserError};
+use model::{AppEnv, AppPath, AppRef, EnvName, Hostname, TeamName, TenantName, UserError};
 use serde_json::json;
 use store::records::{App, Change, Env, Role};
 
@@ -45,6 +45,8 @@ impl Manager {
         if !self.records.teams(&app.tenant).await.or_internal()?.iter().any(|known| known.name == team) {
             return Err(tenants::unknown_team(&app.tenant, &team));
         }
+        // A destroyed app of this name must leave nothing to this one.
+        self.clean_up(app).await?;
         let now = Utc::now();
         let mut change = self.records.change().await.or_internal()?;
         let made = match change.add_app(app, &team, now).await {
@@ -52,6 +54,10 @@ impl Manager {
             Err(error) if error.is_taken() => return Err(errors::app_exists(app)),
             Err(error) => return Err(crate::internal(&error)),
         };
+        // After the app is added: whoever destroyed the one before has committed by now.
+        if change.has_app_cleanup(app).await.or_internal()? {
+            return Err(errors::cleanup_pending(app));
+        }
         self.record(&mut change, who, Verb::AppsCreate, Some(&app.tenant), app.to_string(), json!({ "team": team })).await?;
         // Every app starts with these; other environments are made by their first push.
         for env in crate::remote_path::first_envs() {
@@ -130,16 +136,14 @@ impl Manager {
         }
         let mut change = self.records.change().await.or_internal()?;
         change.remove_app(app).await.or_internal()?;
+        let names: Vec<EnvName> = envs.iter().map(|env| env.app.env.clone()).collect();
+        change.add_app_cleanup(app, &names, Utc::now()).await.or_internal()?;
         self.record(&mut change, who, Verb::AppsDestroy, Some(&app.tenant), app.to_string(), json!({})).await?;
         change.commit().await.or_internal()?;
         for env in &envs {
             self.unproject(&env.app).await?;
         }
-        if let Some(cleanup) = self.app_cleanup() {
-            // An app of the same name must not inherit source, images or logs of this one.
-            let envs: Vec<AppEnv> = envs.into_iter().map(|env| env.app).collect();
-            cleanup.remove_all(app, &envs).await;
-        }
+        self.clean_up(app).await?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 //! routes. Must never know how a build runs, where an instance is placed, or how bytes reach a user: those are traits here,
 //! wired by the binary.
 
-mod app_cleanup;
+pub mod app_cleanup;
 pub mod apps;
 pub mod authorize;
 pub mod builds;
@@ -35,7 +35,7 @@ use std::sync::Arc;
 use model::{AppEnv, Hostname, UserError};
 use store::{Keyring, Live, Records};
 
-pub use app_cleanup::AppCleanup;
+pub use app_cleanup::{AppCleanup, CleanupIncomplete};
 pub use authorize::{Object, Verb};
 pub use identity::Identity;
 pub use output::Output;

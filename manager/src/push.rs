@@ -125,11 +125,11 @@ impl Manager {
             NoTurn::Superseded => errors::superseded(&push.app),
             NoTurn::Cancelled => builds::cancelled(&build.id),
         })?;
-        let lock = self.lock_push(push, &build.id).await?;
+        let lock = self.lock_push(push, &build.id, cancel).await?;
         let prepared = self.build_and_prepare(push, build, log, cancel, &manifest).await;
         // Released before the next push gets its turn, so that it never finds the lock held.
-        lock.release().await;
-        prepared
+        let held = lock.release().await;
+        if prepared.is_err() && !held { Err(errors::lock_lost(&push.app)) } else { prepared }
     }
 
     /// The part that only one push of an app and environment may do at once.

@@ -64,8 +64,9 @@ pub fn expired(keep: Keep, current: Option<ReleaseNumber>, releases: &[Release],
 }
 
 impl Manager {
-    /// Removes what is not kept, of every app. Idempotent; gives how many builds and releases went.
+    /// Removes what is not kept, of every app, and does pending cleanups of destroyed ones. Idempotent; gives how many builds and releases went.
     pub async fn expire(&self, keep: Keep) -> Result<(usize, usize), UserError> {
+        self.clean_up_all().await?;
         let mut gone = (0, 0);
         for env in self.records.all_envs().await.or_internal()? {
             let app = env.app;

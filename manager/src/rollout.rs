@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use model::release::Cause;
 use model::{
-    AppEnv, Formation, InstanceState, InstanceStatus, Release, ReleaseNumber, ReleaseState, RunSpec, Time, UserError, push_output,
+    AppEnv, Code, Formation, InstanceState, InstanceStatus, Release, ReleaseNumber, ReleaseState, RunSpec, Time, UserError, push_output,
 };
 use store::live::Area;
 use store::records::{Change, StoredRelease};
@@ -85,6 +85,9 @@ impl Manager {
             }
             Err(user_error) => {
                 let serving = self.give_up(app, number, &user_error).await?;
+                if user_error.code == Code::Superseded {
+                    return Err(user_error);
+                }
                 let cause = self.records.release(app, number).await.or_internal()?.map(|stored| stored.release.cause);
                 Err(errors::with_ways_on(user_error, app, number, cause.as_ref(), serving))
             }
@@ -186,7 +189,8 @@ impl Manager {
             let release = stored.release;
             let next = match release.state {
                 ReleaseState::Active if release.number == number => ReleaseState::Live,
-                ReleaseState::Live | ReleaseState::Active if release.number < number => ReleaseState::Retired,
+                ReleaseState::Live if release.number < number => ReleaseState::Retired,
+                ReleaseState::Active if release.number < number => ReleaseState::Superseded,
                 _ => continue,
             };
             change.set_release_state(app, release.number, next, release.reason.as_deref()).await.or_internal()?;
@@ -219,25 +223,37 @@ impl Manager {
         Ok(())
     }
 
-    /// Marks a release as failed and makes the last good one current. Returns that one.
+    /// Ends a rollout that did not become live. While its release is still the current one, the last good release becomes current,
+    /// and the event of it is recorded; a release that lost its place is only marked. Returns the release that serves then.
     async fn give_up(&self, app: &AppEnv, number: ReleaseNumber, user_error: &UserError) -> Result<Option<ReleaseNumber>, UserError> {
+        let mut change = self.records.change().await.or_internal()?;
+        let env = change.lock_env(app).await.or_internal()?;
+        // Read under the lock: whoever makes or ends a release waits for it.
         let releases = self.records.releases(app, 200).await.or_internal()?;
+        let state = releases.iter().map(|stored| &stored.release).find(|release| release.number == number).map(|release| release.state);
+        if state != Some(ReleaseState::Active) {
+            // A newer release that went live has marked it, or its app is gone.
+            return Ok(env.and_then(|env| env.current));
+        }
         let good = releases.iter().map(|stored| &stored.release).find(|release| release.number < number && release.state.was_good());
         let good = good.map(|release| release.number);
-        let mut change = self.records.change().await.or_internal()?;
+        let state = if user_error.code == Code::Superseded { ReleaseState::Superseded } else { ReleaseState::Failed };
         let reason = format!("{} [{}]", user_error.what, user_error.code);
-        change.set_release_state(app, number, ReleaseState::Failed, Some(&reason)).await.or_internal()?;
-        if let Some(mut env) = change.lock_env(app).await.or_internal()?
-            && env.current == Some(number)
-        {
-            env.current = good;
-            change.save_env(&env).await.or_internal()?;
-        }
-        let platform = Identity::platform();
-        let detail = serde_json::json!({ "failed": number, "code": user_error.code, "serving": good });
-        self.record(&mut change, &platform, Verb::Rollback, Some(&app.tenant), app.to_string(), detail).await?;
+        change.set_release_state(app, number, state, Some(&reason)).await.or_internal()?;
+        let serving = match env {
+            Some(mut env) if env.current == Some(number) => {
+                env.current = good;
+                change.save_env(&env).await.or_internal()?;
+                let platform = Identity::platform();
+                let detail = serde_json::json!({ "failed": number, "code": user_error.code, "serving": good });
+                self.record(&mut change, &platform, Verb::Rollback, Some(&app.tenant), app.to_string(), detail).await?;
+                good
+            }
+            Some(env) => env.current,
+            None => None,
+        };
         change.commit().await.or_internal()?;
         self.project(app).await?;
-        Ok(good)
+        Ok(serving)
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!  prepared ──► active ──► live ──► retired
-//!     │           │
+//!     │           │ └────► superseded   (a later release took its place before it was live)
 //!     ▼           ▼
-//!  aborted      failed          (the ref never moved | the rollout did not become healthy)
+//!  aborted      failed                  (the ref never moved | the rollout did not become healthy)
 //! ```
 //! A release is prepared before the git ref moves and active only after it: the ref is the commit point.
 
@@ -60,8 +60,10 @@ pub enum ReleaseState {
     Live,
     /// Its rollout failed; the one before it kept serving.
     Failed,
-    /// A later release took its place.
+    /// A later release took its place after it was live.
     Retired,
+    /// A later release took its place before it was live: it may never have worked.
+    Superseded,
 }
 
 impl ReleaseState {
@@ -74,12 +76,15 @@ impl ReleaseState {
             Self::Live => "live",
             Self::Failed => "failed",
             Self::Retired => "retired",
+            Self::Superseded => "superseded",
         }
     }
 
     /// Reads what `as_str` wrote.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Prepared, Self::Aborted, Self::Active, Self::Live, Self::Failed, Self::Retired].into_iter().find(|s| s.as_str() == text)
+        [Self::Prepared, Self::Aborted, Self::Active, Self::Live, Self::Failed, Self::Retired, Self::Superseded]
+            .into_iter()
+            .find(|s| s.as_str() == text)
     }
 
     /// Whether a rollback may choose it: it has served once.

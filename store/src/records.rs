@@ -9,6 +9,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{PgPool, Postgres, Row, Transaction};
 
+mod app_cleanups;
 mod apps;
 mod builds;
 mod envs;
@@ -145,6 +146,7 @@ fn migrations() -> Migrator {
             one(1, "records", include_str!("../migrations/0001_records.sql")),
             one(2, "app uids", include_str!("../migrations/0002_app_uids.sql")),
             one(3, "maintenance", include_str!("../migrations/0003_maintenance.sql")),
+            one(4, "app cleanups", include_str!("../migrations/0004_app_cleanups.sql")),
         ]),
         ..Migrator::DEFAULT
     }

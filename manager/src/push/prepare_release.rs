@@ -10,6 +10,7 @@ use super::Push;
 use crate::output::Output;
 use crate::releases::process_specs;
 use crate::user_errors::apps::unknown_app;
+use crate::user_errors::pushes;
 use crate::{Manager, OrInternal};
 
 impl Manager {
@@ -27,6 +28,9 @@ impl Manager {
         let Some(env) = change.lock_env(&push.app).await.or_internal()? else {
             return Err(unknown_app(&push.app.app_ref()));
         };
+        if !change.holds_lock(&push.app, build.id.as_str()).await.or_internal()? {
+            return Err(pushes::lock_lost(&push.app));
+        }
         let mut config = manifest.env_in(&push.app.env);
         let app_yaml_keys = Some(config.keys().cloned().collect());
         config.extend(self.open_config(&env)?);

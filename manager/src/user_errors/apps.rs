@@ -20,6 +20,13 @@ pub(crate) fn app_exists(app: &AppRef) -> UserError {
     UserError::new(Code::NameTaken, format!("there is an app {app} already")).next(format!("slipway apps:info {app}"))
 }
 
+/// What a destroyed app of that name left is not removed yet.
+pub(crate) fn cleanup_pending(app: &AppRef) -> UserError {
+    UserError::new(Code::InUse, format!("the name {app} is not free yet"))
+        .why("An app of that name was destroyed, and its source, images or logs are still being removed. Nothing was made.")
+        .next("try again in a minute, or choose another name")
+}
+
 /// The host name that the platform gives to an environment belongs to another app.
 pub(crate) fn hostname_of_env_taken(hostname: &Hostname, app: &AppEnv) -> UserError {
     UserError::new(Code::NameTaken, format!("the host name {hostname} of {app} is taken"))

@@ -39,6 +39,13 @@ pub(crate) fn locked(app: &AppEnv, held: &Lock) -> UserError {
         .next(format!("wait until it has ended, or cancel it: slipway builds:cancel {}", held.holder))
 }
 
+/// The push's lock was taken over while it built, after the platform could not renew it.
+pub(crate) fn lock_lost(app: &AppEnv) -> UserError {
+    UserError::new(Code::Locked, format!("this push lost its lock of {app}"))
+        .why("The platform could not renew it in time, and another push may have taken its place. Nothing was released.")
+        .next("push again")
+}
+
 /// A source of more than `most` bytes, with its largest files.
 pub(crate) fn source_too_large(app: &AppRef, stats: &TreeStats, most: u64) -> UserError {
     let sizes = stats.largest.iter().map(|(path, size)| format!("{:>9}  {}", push_output::size(*size), printable(path)));

@@ -35,6 +35,7 @@ pub(crate) fn destroyed_meanwhile(app: &AppEnv) -> UserError {
 /// A newer release took the place of the one that was rolled out.
 pub(crate) fn superseded(app: &AppEnv, number: ReleaseNumber, newer: ReleaseNumber) -> UserError {
     UserError::new(Code::Superseded, format!("{newer} of {app} took the place of {number}"))
+        .next(format!("slipway releases {}", target(app)))
 }
 
 /// Not healthy in time. `blocked` says why instances have no place, `crashes` are reasons of crashes that were not printed yet.

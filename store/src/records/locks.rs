@@ -89,6 +89,19 @@ impl Records {
 }
 
 impl Change {
+    /// Whether `holder` has the lock of an app, which then nobody can take until this change ends.
+    pub async fn holds_lock(&mut self, app: &AppEnv, holder: &str) -> Result<bool, RecordsError> {
+        let row = sqlx::query("SELECT 1 FROM locks WHERE tenant = $1 AND app = $2 AND env = $3 AND holder = $4 FOR UPDATE")
+            .bind(app.tenant.as_str())
+            .bind(app.app.as_str())
+            .bind(app.env.as_str())
+            .bind(holder)
+            .fetch_optional(&mut *self.tx)
+            .await
+            .map_err(at("checking a lock"))?;
+        Ok(row.is_some())
+    }
+
     /// Ends every lock: only a server that is alone may do it, at its start.
     pub async fn clear_locks(&mut self) -> Result<(), RecordsError> {
         sqlx::query("DELETE FROM locks").execute(&mut *self.tx).await.map_err(at("clearing locks"))?;

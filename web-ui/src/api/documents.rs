@@ -109,7 +109,7 @@ model_documents! {
     } optional {};
     /// A release.
     ReleaseDoc = "Release" of model::Release {
-        app: see("AppEnv"), number: number(5), state: one_of(&["prepared", "aborted", "active", "live", "failed", "retired"]),
+        app: see("AppEnv"), number: number(5), state: one_of(&["prepared", "aborted", "active", "live", "failed", "retired", "superseded"]),
         image: see("Image"), build: maybe_text("b-0123456789"), commit: text("4f1c…"), subject: text("Say hello"), by: text("ada"), at: time(),
         cause: anything(), config_keys: list(text("GREETING")), reason: maybe_text("web.1 exited with status 1"),
     } optional { app_yaml_keys: list(text("DEBUG")) };

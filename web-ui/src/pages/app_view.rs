@@ -155,7 +155,7 @@ pub(crate) fn releases(releases: &[Release], current: Option<ReleaseNumber>, now
             ReleaseState::Live => "ok",
             ReleaseState::Active | ReleaseState::Prepared => "busy",
             ReleaseState::Failed => "bad",
-            ReleaseState::Retired | ReleaseState::Aborted => "idle",
+            ReleaseState::Retired | ReleaseState::Superseded | ReleaseState::Aborted => "idle",
         };
         views.push(ReleaseView {
             number: release.number.to_string(),

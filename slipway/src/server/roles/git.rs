@@ -31,6 +31,12 @@ async fn start(wiring: &mut super::Wiring) -> Result<()> {
         logs: made(&wiring.logs)?.clone(),
     };
     manager.set_app_cleanup(Arc::new(parts));
+    // What an earlier server did not get done. The engine may be away: nobody waits for it here.
+    tokio::spawn(async move {
+        if let Err(user_error) = manager.clean_up_all().await {
+            tracing::error!(%user_error, "pending cleanups of destroyed apps could not be done; they are tried again");
+        }
+    });
     wiring.spawn(Stage::Intake, ROLE.name, |stop| async move { Ok(git.serve(stop).await?) });
     Ok(())
 }

@@ -1,0 +1,6 @@
+//! The manager over a real PostgreSQL, with a builder, a cleanup and instances whose states the tests drive.
+
+mod app_cleanup;
+mod platform;
+mod push_lock;
+mod rollout;
