@@ -4,6 +4,7 @@
 //! Owns two iptables chains, one jumped to from `DOCKER-USER` (what is forwarded, and what goes over one bridge), one from
 //! `INPUT` (what is meant for this host). Must never touch another rule. Programs get argv and standard input only.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::process::Stdio;
 
@@ -22,8 +23,13 @@ const CLOSED: &[&str] = &[
     "169.254.0.0/16",
     "172.16.0.0/12",
     "192.0.0.0/24",
+    // Documentation and examples: nobody serves there, but a host may use them by mistake.
+    "192.0.2.0/24",
+    "192.88.99.0/24",
     "192.168.0.0/16",
     "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
     "224.0.0.0/4",
     "240.0.0.0/4",
 ];
@@ -62,6 +68,8 @@ pub struct Firewall {
     build: Option<Ipv4Net>,
     resolvers: Vec<Ipv4Addr>,
     allow: Vec<Allow>,
+    /// Public networks that the host is a member of: its neighbours trust it, not its tenants.
+    on_link: Vec<Ipv4Net>,
 }
 
 impl Firewall {
@@ -77,6 +85,7 @@ impl Firewall {
             build,
             resolvers: if config.resolvers.is_empty() { host_resolvers() } else { config.resolvers.clone() },
             allow: config.allow.clone(),
+            on_link: host_networks(),
         }
     }
 
@@ -102,7 +111,8 @@ impl Firewall {
                 }
             }
             // Rejected, not dropped: an app that tries gets an error at once.
-            forward.extend(CLOSED.iter().map(|to| format!("-s {from} -d {to} -j REJECT --reject-with icmp-admin-prohibited")));
+            let closed = CLOSED.iter().map(|to| (*to).to_owned()).chain(self.on_link.iter().map(ToString::to_string));
+            forward.extend(closed.map(|to| format!("-s {from} -d {to} -j REJECT --reject-with icmp-admin-prohibited")));
             // The host itself at any of its addresses, public ones too.
             input.push(format!("-s {from} -j REJECT --reject-with icmp-admin-prohibited"));
         }
@@ -145,7 +155,9 @@ impl Firewall {
     /// Installs the rules where they are missing; returns whether anything had to be done.
     pub async fn assert(&self) -> Result<bool, FirewallError> {
         let saved = run("iptables-save", &["-t", "filter"], "").await?;
-        let Some(batch) = self.repair(&saved)? else { return Ok(false) };
+        // Its networks change while it runs.
+        let current = Self { on_link: host_networks(), ..self.clone() };
+        let Some(batch) = current.repair(&saved)? else { return Ok(false) };
         run("iptables-restore", &["-w", "5", "-n"], &batch).await?;
         Ok(true)
     }
@@ -168,6 +180,27 @@ impl Firewall {
         }
         Ok(())
     }
+}
+
+/// Public IPv4 networks that this host reaches without a gateway.
+fn host_networks() -> Vec<Ipv4Net> {
+    on_link(&std::fs::read_to_string("/proc/net/route").unwrap_or_default())
+}
+
+/// The networks of a route table (`/proc/net/route`) that are reached without a gateway, except those that are closed anyway.
+fn on_link(routes: &str) -> Vec<Ipv4Net> {
+    // Each address is a word in the byte order of the machine.
+    let address = |hex: &str| u32::from_str_radix(hex, 16).ok().map(|word| Ipv4Addr::from(word.to_ne_bytes()));
+    let network = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (to, gateway, mask) = (address(fields.get(1)?)?, address(fields.get(2)?)?, address(fields.get(7)?)?);
+        let network = Ipv4Net::with_netmask(to, mask).ok()?;
+        (gateway.is_unspecified() && network.prefix_len() > 0).then_some(network)
+    };
+    let closed: Vec<Ipv4Net> = CLOSED.iter().filter_map(|to| to.parse().ok()).collect();
+    let found = routes.lines().skip(1).filter_map(network);
+    let found: BTreeSet<Ipv4Net> = found.filter(|network| !closed.iter().any(|closed| closed.contains(network))).collect();
+    found.into_iter().collect()
 }
 
 /// IPv4 name servers of this host. A loopback one is asked by the engine on the container's behalf and needs no rule.
@@ -230,6 +263,20 @@ mod tests {
         let batch = firewall.repair(&late).expect("a chain").expect("a batch");
         assert_eq!(batch, "*filter\n-D INPUT -j SLW-slipway-IN\n-I INPUT 1 -j SLW-slipway-IN\nCOMMIT\n");
         assert!(matches!(firewall.repair("*filter\n"), Err(FirewallError::NoEngineChain)));
+    }
+
+    #[test]
+    fn public_networks_of_the_host_are_closed() {
+        let routes = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n\
+            eth0\t00000000\t01D8B85D\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
+            eth0\t00D8B85D\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n\
+            eth0\t08080808\t01D8B85D\t0007\t0\t0\t0\tFFFFFFFF\t0\t0\t0\n\
+            docker0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n";
+        let found = on_link(routes);
+        assert_eq!(found, ["93.184.216.0/24".parse::<Ipv4Net>().expect("a network")]);
+        let rules = Firewall { on_link: found, ..firewall() }.rules().join("\n");
+        assert!(rules.contains("-s 172.31.240.0/20 -d 93.184.216.0/24 -j REJECT"), "{rules}");
+        assert!(rules.contains("-s 172.31.224.0/20 -d 203.0.113.0/24 -j REJECT"), "{rules}");
     }
 
     #[test]

@@ -68,6 +68,57 @@ async fn lost_rules_come_back_within_a_tick() {
     .await;
 }
 
+/// A network that the host alone is a member of; gone with this.
+struct Neighbour {
+    interface: String,
+    address: String,
+}
+
+impl Neighbour {
+    /// `network` becomes a /30 of which the host has the first address.
+    fn new(name: &str, network: [u8; 3]) -> Self {
+        let interface = format!("slw{name}{}", std::process::id());
+        let [a, b, c] = network;
+        let address = format!("{a}.{b}.{c}.1");
+        let ip = |words: &[&str]| assert!(std::process::Command::new("ip").args(words).status().expect("ip").success(), "ip {words:?}");
+        ip(&["link", "add", &interface, "type", "bridge"]);
+        let neighbour = Self { interface, address };
+        ip(&["addr", "add", &format!("{}/30", neighbour.address), "dev", &neighbour.interface]);
+        ip(&["link", "set", &neighbour.interface, "up"]);
+        neighbour
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("ip").args(["link", "del", &self.interface]).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn networks_of_the_host_and_of_examples_are_closed() {
+    // Public addresses that nobody routes, on a device of this host.
+    let neighbour = Neighbour::new("a", [44, 31, 251]);
+    let mut host = TestHost::up().await;
+    host.release(1, &[("web", process(SERVE))]).await;
+    let web = host.order(1, "web", 1).await;
+    host.wait_state(&web, InstanceState::Healthy).await;
+    for target in [
+        neighbour.address.replace(".1", ".2").as_str(),
+        "192.0.2.1",
+        "198.51.100.1",
+        "203.0.113.1",
+        "198.18.0.1",
+        "240.0.0.1",
+        "192.88.99.1",
+    ] {
+        let started = std::time::Instant::now();
+        let (code, said) = host.inside(&web, &format!("nc -w 5 {target} 80 </dev/null")).await;
+        assert!(code != 0, "{target} answered");
+        assert!(started.elapsed() < Duration::from_secs(2), "{target} was waited for instead of refused: {said}");
+    }
+}
+
 /// What `probe` says: whether each call was done, or how it failed.
 const CALLS: &str = "io_uring_setup ENOSYS\nsocket AF_VSOCK EPERM\nsocket AF_ALG EPERM\nsocket NETLINK_SOCK_DIAG EPERM\nsocket AF_INET ok\nsocket NETLINK_ROUTE ok\nunshare EPERM\nclone CLONE_NEWUSER EPERM\nclone3 ENOSYS\nkeyctl EPERM\nuserfaultfd EPERM\nthread ok\nprocess ok\n";
 
