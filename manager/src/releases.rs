@@ -52,7 +52,7 @@ pub(crate) fn process_specs(
 /// A check over HTTP asks for the app's own name unless app.yaml says another: many frameworks answer only to names they know, and
 /// this one they must know anyhow.
 fn asking_for(mut check: HealthCheck, hostname: &Hostname) -> HealthCheck {
-    if let Probe::Http { host, .. } = &mut check.probe {
+    if let Probe::Http { host, .. } | Probe::Web { host } = &mut check.probe {
         host.get_or_insert_with(|| hostname.clone());
     }
     check

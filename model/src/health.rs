@@ -18,6 +18,14 @@ pub enum Probe {
         #[serde(default)]
         host: Option<crate::Hostname>,
     },
+    /// What a web process gets that declares nothing. It starts with a GET of `/`, which must be answered in HTTP: by a status below
+    /// 500, or by any where nothing that serves meanwhile does better; then it must stay up for a moment. Once healthy, its port must
+    /// accept connections.
+    Web {
+        /// The host name that is asked for.
+        #[serde(default)]
+        host: Option<crate::Hostname>,
+    },
     /// A TCP connection to the port of the instance.
     Tcp,
     /// A command inside the instance that exits with 0.
@@ -43,9 +51,9 @@ pub struct HealthCheck {
 }
 
 impl HealthCheck {
-    /// What a web process gets that declares nothing: its port accepts connections within 60 s.
+    /// What a web process gets that declares nothing: it answers in HTTP within 60 s.
     pub fn web_default() -> Self {
-        Self::of(Probe::Tcp)
+        Self::of(Probe::Web { host: None })
     }
 
     /// A probe with the default times.

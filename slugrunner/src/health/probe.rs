@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
-use model::Code;
 use model::health::Probe;
+use model::{Code, Hostname, ReleaseNumber};
 use tokio::net::TcpStream;
 
 use super::listening::is_open;
@@ -15,6 +15,10 @@ use super::{Cause, Target};
 
 /// How much of an answer is looked at.
 const BODY: usize = 64 * 1024;
+/// What the default check of web processes asks for.
+const WEB_PATH: &str = "/";
+/// What to do about a web process that is not meant to speak HTTP.
+const NOT_HTTP: &str = "one that is not meant to says `health: tcp` in app.yaml";
 /// How much of a wrong answer is shown.
 const SHOWN: usize = 200;
 
@@ -27,6 +31,23 @@ pub enum Fault {
     TimedOut(Duration),
     /// The connection broke or the answer was not HTTP.
     Broken,
+    /// A web process that declares no check answered in something else than HTTP.
+    NotHttp,
+    /// It closed the connection before the end of an answer.
+    Closed,
+    /// It took the connection and did not answer in its time.
+    NoAnswer(Duration),
+    /// It failed at what those that serve meanwhile do.
+    Worse {
+        /// The status of its answer.
+        status: u16,
+        /// The beginning of its answer.
+        body: String,
+        /// The release that serves.
+        release: ReleaseNumber,
+        /// The status of that one's answer.
+        serving: u16,
+    },
     /// Another status than wanted.
     Status {
         /// The path.
@@ -58,10 +79,16 @@ pub enum Fault {
 pub(super) async fn run(target: &Target, probe: &Probe, limit: Duration) -> Result<(), Fault> {
     let attempt = async {
         match probe {
-            Probe::Tcp => TcpStream::connect(target.address).await.map(drop).map_err(|_| Fault::Refused),
+            // Once healthy; its start is asked for its page by `web`.
+            Probe::Tcp | Probe::Web { .. } => TcpStream::connect(target.address).await.map(drop).map_err(|_| Fault::Refused),
             Probe::Http { path, status, text, host } => {
                 let host = host.as_ref().map_or("localhost", |host| host.as_str());
-                get(target.address, host, path, *status, text.as_deref()).await
+                let is_enough = |got| text.is_none() && (status.0..=status.1).contains(&got);
+                match get(target.address, host, path, is_enough).await {
+                    Ok(answer) => judge(&answer, path, *status, text.as_deref()),
+                    Err(HttpFault::Refused) => Err(Fault::Refused),
+                    Err(HttpFault::NotHttp | HttpFault::Closed) => Err(Fault::Broken),
+                }
             }
             Probe::Exec { command } => {
                 let argv = ["sh", "-c", command].map(str::to_owned).to_vec();
@@ -76,48 +103,106 @@ pub(super) async fn run(target: &Target, probe: &Probe, limit: Duration) -> Resu
     tokio::time::timeout(limit, attempt).await.unwrap_or(Err(Fault::TimedOut(limit)))
 }
 
-async fn get(address: SocketAddr, host: &str, path: &str, wanted: (u16, u16), text: Option<&str>) -> Result<(), Fault> {
-    let stream = TcpStream::connect(address).await.map_err(|_| Fault::Refused)?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|_| Fault::Broken)?;
+/// Asks a starting web process for its first page.
+pub(super) async fn web(target: &Target, host: Option<&Hostname>, limit: Duration) -> Result<(), Fault> {
+    let host = host.map_or("localhost", |host| host.as_str());
+    let asking = get(target.address, host, WEB_PATH, |_| false);
+    let answer = match tokio::time::timeout(limit, asking).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(HttpFault::Refused)) => return Err(Fault::Refused),
+        Ok(Err(HttpFault::NotHttp)) => return Err(Fault::NotHttp),
+        Ok(Err(HttpFault::Closed)) => return Err(Fault::Closed),
+        Err(_) => return Err(Fault::NoAnswer(limit)),
+    };
+    if answer.status < 500 {
+        return Ok(());
+    }
+    match target.serving.status(host, WEB_PATH).await {
+        Some((release, serving)) if serving < 500 => {
+            Err(Fault::Worse { status: answer.status, body: shown(&String::from_utf8_lossy(&answer.body)), release, serving })
+        }
+        // An app whose first page fails anyway, or that is not served by anything better.
+        _ => Ok(()),
+    }
+}
+
+/// The status with which an instance answers `GET path`; none when it does not, within a second.
+pub(super) async fn status_of(address: SocketAddr, host: &str, path: &str) -> Option<u16> {
+    Some(tokio::time::timeout(Duration::from_secs(1), get(address, host, path, |_| true)).await.ok()?.ok()?.status)
+}
+
+/// An answer: its status, and the beginning of its body, read to its end or to `BODY` bytes.
+struct Answer {
+    status: u16,
+    body: Vec<u8>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HttpFault {
+    Refused,
+    /// What came is not HTTP.
+    NotHttp,
+    /// The connection was closed before the end of an answer.
+    Closed,
+}
+
+/// Asks for a page; its body is read unless its status is enough.
+async fn get(address: SocketAddr, host: &str, path: &str, is_enough: impl Fn(u16) -> bool) -> Result<Answer, HttpFault> {
+    // A server that speaks first is unexpected rather than unreadable.
+    let is_end = |error: &hyper::Error| {
+        let is_io = std::error::Error::source(error).is_some_and(|cause| cause.is::<std::io::Error>());
+        error.is_incomplete_message() || error.is_closed() || error.is_canceled() || is_io
+    };
+    let fault = |error: hyper::Error| if is_end(&error) { HttpFault::Closed } else { HttpFault::NotHttp };
+    let stream = TcpStream::connect(address).await.map_err(|_| HttpFault::Refused)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(fault)?;
     let request = http::Request::get(path)
         .header(http::header::HOST, host)
         .header(http::header::USER_AGENT, "slipway-health")
         .header(http::header::CONNECTION, "close")
         .body(Empty::<Bytes>::new())
-        .map_err(|_| Fault::Broken)?;
+        .map_err(|_| HttpFault::NotHttp)?;
     let exchange = async {
-        let response = sender.send_request(request).await.map_err(|_| Fault::Broken)?;
+        let response = sender.send_request(request).await.map_err(fault)?;
         let status = response.status().as_u16();
-        let accepted = (wanted.0..=wanted.1).contains(&status);
-        if accepted && text.is_none() {
-            return Ok(());
+        let (mut incoming, mut body) = (response.into_body(), Vec::new());
+        if is_enough(status) {
+            return Ok(Answer { status, body });
         }
-        let mut body = response.into_body();
-        let mut bytes = Vec::new();
-        while let Some(Ok(frame)) = body.frame().await {
-            if let Ok(data) = frame.into_data() {
-                let room = BODY.saturating_sub(bytes.len());
-                bytes.extend_from_slice(&data[..data.len().min(room)]);
-                if bytes.len() >= BODY {
+        while let Some(frame) = incoming.frame().await {
+            if let Ok(data) = frame.map_err(fault)?.into_data() {
+                let room = BODY.saturating_sub(body.len());
+                body.extend_from_slice(&data[..data.len().min(room)]);
+                if body.len() >= BODY {
                     break;
                 }
             }
         }
-        let body = String::from_utf8_lossy(&bytes);
-        match text {
-            _ if !accepted => Err(Fault::Status { path: path.into(), status, body: shown(&body) }),
-            Some(text) if !body.contains(text) => Err(Fault::NoText { path: path.into(), text: text.into() }),
-            _ => Ok(()),
-        }
+        Ok(Answer { status, body })
     };
-    // The connection is only driven: its end must not hide an answer that came just before.
-    let driven = async {
-        drop(connection.await);
-        std::future::pending::<()>().await;
-    };
+    let (mut exchange, mut connection) = (std::pin::pin!(exchange), std::pin::pin!(connection));
     tokio::select! {
-        result = exchange => result,
-        () = driven => Err(Fault::Broken),
+        // Its end must not hide an answer that came just before, and it alone knows why there is none.
+        biased;
+        ended = &mut connection => match (exchange.await, ended) {
+            (Ok(answer), _) => Ok(answer),
+            (Err(_), Err(error)) => Err(fault(error)),
+            (Err(error), Ok(())) => Err(error),
+        },
+        result = &mut exchange => result,
+    }
+}
+
+/// Whether an answer is what an explicit check wants.
+fn judge(answer: &Answer, path: &str, wanted: (u16, u16), text: Option<&str>) -> Result<(), Fault> {
+    let body = String::from_utf8_lossy(&answer.body);
+    match text {
+        _ if !(wanted.0..=wanted.1).contains(&answer.status) => {
+            Err(Fault::Status { path: path.into(), status: answer.status, body: shown(&body) })
+        }
+        Some(text) if !body.contains(text) => Err(Fault::NoText { path: path.into(), text: text.into() }),
+        _ => Ok(()),
     }
 }
 
@@ -156,6 +241,22 @@ impl Fault {
             (Self::Refused, None) => cause(Code::NotListening, format!("port {port} refuses connections {after}")),
             (Self::TimedOut(limit), _) => cause(Code::Unhealthy, format!("its health check had no answer within {} s", limit.as_secs())),
             (Self::Broken, _) => cause(Code::Unhealthy, format!("it answered on port {port}, but not in HTTP")),
+            (Self::NotHttp, _) => cause(Code::Unhealthy, format!("it answers on port {port}, but not in HTTP; {NOT_HTTP}")),
+            (Self::Closed, _) => cause(
+                Code::Unhealthy,
+                format!("it takes connections on port {port} and closes them without an answer to GET {WEB_PATH}; {NOT_HTTP}"),
+            ),
+            (Self::NoAnswer(limit), _) => {
+                let what = format!(
+                    "it takes connections on port {port}, but has not answered GET {WEB_PATH} within {} s; {NOT_HTTP}",
+                    limit.as_secs()
+                );
+                cause(Code::Unhealthy, what)
+            }
+            (Self::Worse { status, body, release, serving }, _) => {
+                let what = format!("GET {WEB_PATH} answered {status}, where {release} answers {serving}: {body}");
+                cause(Code::Unhealthy, what.trim_end_matches(": ").into())
+            }
             (Self::Status { path, status, body }, _) if body.is_empty() => {
                 cause(Code::Unhealthy, format!("GET {path} answered {status} with an empty body"))
             }

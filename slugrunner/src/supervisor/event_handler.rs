@@ -80,7 +80,7 @@ impl State {
                     format!("{} started with {} on {}", instance.assignment.label(), instance.assignment.release, instance.status.host);
                 let app = instance.assignment.app.clone();
                 self.logs.append_platform(&app, text);
-                self.watch_container(id);
+                self.watch_container(id, false);
             }
             Err(failed) => {
                 let LaunchFailure { state, cause } = failed;

@@ -1,7 +1,9 @@
 //! Executes the actions of a plan: quick ones at once, the others in a task that sends an event when it is done.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use model::health::Probe;
 use model::{Code, InstanceId, InstanceState};
 use tokio_util::sync::CancellationToken;
 
@@ -10,6 +12,7 @@ use super::state::State;
 use crate::checkpoint::Checkpoint;
 use crate::cleanup;
 use crate::container::PORT;
+use crate::health::serving::HealthyInstances;
 use crate::health::{self, Target};
 use crate::instance::Instance;
 use crate::launcher::LaunchFailure;
@@ -93,7 +96,7 @@ impl State {
             return true;
         }
         tracing::info!(instance = %id, %container, "adopted a container");
-        self.watch_container(id);
+        self.watch_container(id, true);
         true
     }
 
@@ -126,7 +129,7 @@ impl State {
     }
 
     /// Copies the output of an instance's container and watches its health.
-    pub(super) fn watch_container(&mut self, id: &InstanceId) {
+    pub(super) fn watch_container(&mut self, id: &InstanceId, is_adopted: bool) {
         let cursor = self.cursor(id);
         let Some(instance) = self.instances.get_mut(id) else { return };
         let (Some(container), Some(address)) = (instance.container.clone(), instance.address) else { return };
@@ -135,13 +138,19 @@ impl State {
         let copy = LogCopier { runtime: self.context.runtime.clone(), container: container.clone(), log, source, cursor };
         self.copies.entry(container.clone()).or_insert_with(|| tokio::spawn(copy.run()));
 
-        let check = instance.process.as_ref().and_then(|process| process.health.clone());
+        let mut check = instance.process.as_ref().and_then(|process| process.health.clone());
+        // One that ran before this process did may be busy: its port says enough.
+        if let Some(check) = check.as_mut().filter(|check| is_adopted && matches!(check.probe, Probe::Web { .. })) {
+            check.probe = Probe::Tcp;
+        }
+        let (app, process) = (instance.assignment.app.clone(), instance.assignment.process.clone());
+        let serving = Arc::new(HealthyInstances { live: self.live.clone(), app, process, except: id.clone() });
         let (runtime, events, id) = (self.context.runtime.clone(), self.events.clone(), id.clone());
         let watch = self.tasks.spawn(async move {
             let started = tokio::time::Instant::now();
             // Only to name the ports it listens on: without the pid the reason is less exact, the result is the same.
             let pid = runtime.inspect(&container).await.ok().and_then(|found| found.pid);
-            let target = Target { runtime, container: container.clone(), address: (address, PORT).into(), pid, started };
+            let target = Target { runtime, container: container.clone(), address: (address, PORT).into(), serving, pid, started };
             let report = |report| {
                 let (events, event) = (events.clone(), TaskEvent::HealthChanged(id.clone(), container.clone(), report));
                 async move { drop(events.send(event).await) }

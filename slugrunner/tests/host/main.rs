@@ -5,3 +5,4 @@ mod failures;
 mod isolation;
 mod lifecycle;
 mod oneoff;
+mod web_default;

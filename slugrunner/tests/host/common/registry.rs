@@ -1,6 +1,6 @@
 //! The smallest registry that the engine pulls from: one layer of busybox per image, read only.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -94,23 +94,25 @@ fn layer() -> Vec<u8> {
     for program in PROGRAMS {
         add(&format!("bin/{program}"), Symlink, 0o777, &[], Some("busybox"));
     }
-    add("bin/probe", Regular, 0o755, &probe(), None);
+    for name in ["probe", "server"] {
+        add(&format!("bin/{name}"), Regular, 0o755, &program(name), None);
+    }
     add("app/index.html", Regular, 0o644, b"it serves\n", None);
     add("app/.profile.d/set.sh", Regular, 0o644, b"export FROM_PROFILE=\"it's sourced\"\n", None);
     tar.into_inner().expect("a tar")
 }
 
-/// `probe.c` as a program that needs nothing else, compiled once.
-fn probe() -> Vec<u8> {
-    static PROBE: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+/// A program of this folder that needs nothing else, compiled once.
+fn program(name: &'static str) -> Vec<u8> {
+    static PROGRAMS: Mutex<BTreeMap<&str, Vec<u8>>> = Mutex::new(BTreeMap::new());
     let compile = || {
         let dir = tempfile::tempdir().expect("a directory");
-        let (source, program) = (concat!(env!("CARGO_MANIFEST_DIR"), "/tests/host/common/probe.c"), dir.path().join("probe"));
+        let (source, program) = (format!("{}/tests/host/common/{name}.c", env!("CARGO_MANIFEST_DIR")), dir.path().join(name));
         let done = std::process::Command::new("cc").args(["-static", "-O1", "-o"]).arg(&program).arg(source).output().expect("cc");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         std::fs::read(program).expect("the program")
     };
-    PROBE.get_or_init(compile).clone()
+    PROGRAMS.lock().expect("no compiler panics twice").entry(name).or_insert_with(compile).clone()
 }
 
 async fn serve(stream: tokio::net::TcpStream, blobs: Blobs) -> std::io::Result<()> {
