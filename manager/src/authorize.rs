@@ -3,7 +3,7 @@
 //! Every verb of the platform is listed in `Verb`; there is no other way to change anything.
 
 use model::{AppRef, TeamName, TenantName, UserName};
-use store::records::Role;
+use store::records::{Role, TokenScope};
 
 use crate::identity::Identity;
 
@@ -133,7 +133,8 @@ pub fn authorize(who: &Identity, verb: Verb, object: &Object) -> Decision {
     };
     let enough = match (verb.need(), object) {
         (Super, _) => false,
-        (Oneself, Object::User(user)) => who.user() == Some(user),
+        // A token with less than all rights never reaches the account behind it.
+        (Oneself, Object::User(user)) => who.user() == Some(user) && who.scope == TokenScope::Full,
         (Oneself, _) => false,
         (Need::Role(need), _) => role.is_some_and(|role| role >= need),
     };
@@ -142,6 +143,7 @@ pub fn authorize(who: &Identity, verb: Verb, object: &Object) -> Decision {
         (false, Some(_)) => Decision::Deny,
         (false, None) => match object {
             Object::Platform => Decision::Deny,
+            Object::User(user) if who.user() == Some(user) => Decision::Deny,
             Object::User(_) | Object::Tenant(_) | Object::App(..) => Decision::Hide,
         },
     }
@@ -163,7 +165,33 @@ mod tests {
                 role: *role,
             })
             .collect();
-        Identity { actor: Actor::User("ada".parse().expect("a name")), origin: Origin("test".into()), is_super: false, memberships }
+        Identity {
+            actor: Actor::User("ada".parse().expect("a name")),
+            origin: Origin("test".into()),
+            is_super: false,
+            scope: TokenScope::Full,
+            memberships,
+        }
+    }
+
+    /// What a token of an owner with this scope may do, for every verb: no more than the role that caps it, and nothing to the account.
+    #[test]
+    fn a_token_carries_no_more_than_its_scope() {
+        let own = Object::User("ada".parse().expect("a name"));
+        for (scope, most) in [(TokenScope::Read, Role::Viewer), (TokenScope::Deploy, Role::Deployer)] {
+            let mut owner = person(&[("acme", "web", Role::Owner)]);
+            owner.is_super = true;
+            let token = owner.limited_to(scope);
+            for verb in Verb::ALL {
+                let expected = match verb.need() {
+                    Need::Role(need) if most >= need => Decision::Allow,
+                    _ => Decision::Deny,
+                };
+                assert_eq!(authorize(&token, *verb, &app()), expected, "{} by a token to {scope:?}", verb.name());
+                assert_eq!(authorize(&token, *verb, &Object::Platform), Decision::Deny, "{} by a token to {scope:?}", verb.name());
+                assert_eq!(authorize(&token, *verb, &own), Decision::Deny, "{} to the account, by a token to {scope:?}", verb.name());
+            }
+        }
     }
 
     fn app() -> Object {

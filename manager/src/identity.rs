@@ -1,7 +1,7 @@
 //! The identity of a caller: who acts, from where, and with which memberships. Read once per request.
 
 use model::{Actor, Origin, TeamName, TenantName, UserName};
-use store::records::{Member, Role};
+use store::records::{Member, Role, TokenScope};
 
 /// The caller of a verb.
 #[derive(Debug, Clone)]
@@ -12,6 +12,8 @@ pub struct Identity {
     pub origin: Origin,
     /// Whether every verb is allowed.
     pub is_super: bool,
+    /// What of the user's rights this way in carries: a token may carry less than all of them.
+    pub scope: TokenScope,
     /// The teams that the user is a member of, with the role in each.
     pub memberships: Vec<Member>,
 }
@@ -19,12 +21,25 @@ pub struct Identity {
 impl Identity {
     /// The operator at the server's own console: whoever can reach its control socket.
     pub fn operator(origin: &str) -> Self {
-        Self { actor: Actor::Operator, origin: Origin(origin.into()), is_super: true, memberships: Vec::new() }
+        Self { actor: Actor::Operator, origin: Origin(origin.into()), is_super: true, scope: TokenScope::Full, memberships: Vec::new() }
     }
 
     /// The platform itself.
     pub fn platform() -> Self {
-        Self { actor: Actor::Platform, origin: Origin("platform".into()), is_super: true, memberships: Vec::new() }
+        Self { actor: Actor::Platform, origin: Origin("platform".into()), is_super: true, scope: TokenScope::Full, memberships: Vec::new() }
+    }
+
+    /// The same caller with the rights of a token: roles are capped, and a token that is not full is never that of a super user.
+    pub(crate) fn limited_to(mut self, scope: TokenScope) -> Self {
+        let most = match scope {
+            TokenScope::Full => return self,
+            TokenScope::Deploy => Role::Deployer,
+            TokenScope::Read => Role::Viewer,
+        };
+        self.memberships.iter_mut().for_each(|membership| membership.role = membership.role.min(most));
+        self.is_super = false;
+        self.scope = scope;
+        self
     }
 
     /// The user's name, when it is a user.

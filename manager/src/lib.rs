@@ -17,6 +17,7 @@ pub mod identity;
 pub mod maintenance;
 pub mod members;
 pub mod output;
+mod passwords;
 pub mod ps;
 pub mod push;
 pub mod releases;
@@ -76,6 +77,7 @@ pub struct Manager {
     app_cleanup: std::sync::OnceLock<Arc<dyn AppCleanup>>,
     pub(crate) logs: push::build_log::BuildLogs,
     pub(crate) queue: push::queue::Queue,
+    pub(crate) passwords: passwords::Passwords,
     /// Notified when a prepared release was activated or aborted.
     pub(crate) settled: tokio::sync::Notify,
 }
@@ -92,6 +94,7 @@ impl Manager {
     ) -> Self {
         let logs = push::build_log::BuildLogs::new(settings.builds_dir.clone());
         let queue = push::queue::Queue::new(settings.builders);
+        let passwords = passwords::Passwords::start().expect("a thread can be started");
         Self {
             records,
             live,
@@ -102,6 +105,7 @@ impl Manager {
             app_cleanup: std::sync::OnceLock::new(),
             logs,
             queue,
+            passwords,
             settled: tokio::sync::Notify::new(),
         }
     }

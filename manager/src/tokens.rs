@@ -4,7 +4,7 @@ use chrono::{Duration, Utc};
 use model::{UserError, UserName};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use store::records::{TokenInfo, TokenKind};
+use store::records::{TokenInfo, TokenKind, TokenScope};
 
 use crate::authorize::{Object, Verb};
 use crate::identity::Identity;
@@ -24,21 +24,21 @@ pub(crate) fn hash_of(token: &str) -> Vec<u8> {
 
 impl Manager {
     /// Makes an API token for a user; returns its secret.
-    pub async fn create_token(&self, who: &Identity, user: &UserName, label: &str) -> Result<String, UserError> {
+    pub async fn create_token(&self, who: &Identity, user: &UserName, scope: TokenScope, label: &str) -> Result<String, UserError> {
         self.allow(who, Verb::TokensCreate, &Object::User(user.clone())).await?;
         self.known_user(user).await?;
         let mut change = self.records.change().await.or_internal()?;
-        self.record(&mut change, who, Verb::TokensCreate, None, format!("user {user}"), json!({ "label": label })).await?;
+        self.record(&mut change, who, Verb::TokensCreate, None, format!("user {user}"), json!({ "label": label, "scope": scope })).await?;
         change.commit().await.or_internal()?;
-        self.issue(user, TokenKind::Api, label).await
+        self.issue(user, TokenKind::Api, scope, label).await
     }
 
-    pub(crate) async fn issue(&self, user: &UserName, kind: TokenKind, label: &str) -> Result<String, UserError> {
+    pub(crate) async fn issue(&self, user: &UserName, kind: TokenKind, scope: TokenScope, label: &str) -> Result<String, UserError> {
         let token = format!("{TOKEN_PREFIX}{}", store::random::secret());
         let now = Utc::now();
         let days = if kind == TokenKind::Session { SESSION_DAYS } else { TOKEN_DAYS };
         let mut change = self.records.change().await.or_internal()?;
-        change.add_token(&hash_of(&token), user, kind, label, now, now + Duration::days(days)).await.or_internal()?;
+        change.add_token(&hash_of(&token), user, kind, scope, label, now, now + Duration::days(days)).await.or_internal()?;
         change.commit().await.or_internal()?;
         Ok(token)
     }
@@ -49,7 +49,7 @@ impl Manager {
             return Ok(None);
         }
         match self.records.token_owner(&hash_of(token), Utc::now()).await.or_internal()? {
-            Some(user) => Ok(Some(self.identity_of(user, origin).await?)),
+            Some((user, scope)) => Ok(Some(self.identity_of(user, origin).await?.limited_to(scope))),
             None => Ok(None),
         }
     }

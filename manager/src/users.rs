@@ -1,10 +1,9 @@
 //! Users, their keys and passwords.
 
-use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use chrono::Utc;
 use model::{Actor, Origin, UserError, UserName};
 use serde_json::json;
-use store::records::{SshKey, TokenKind, User};
+use store::records::{SshKey, TokenKind, TokenScope, User};
 
 use crate::authorize::{Object, Verb};
 use crate::identity::Identity;
@@ -12,15 +11,6 @@ use crate::members::check_owner_stays;
 use crate::tokens::hash_of;
 use crate::user_errors::people;
 use crate::{Manager, OrInternal, ssh_keys};
-
-/// The hash of a secret that nobody knows: checking against it costs what checking a real one does.
-fn nobodys_hash() -> &'static str {
-    static HASH: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-    HASH.get_or_init(|| {
-        let hash = Argon2::default().hash_password(store::random::secret().as_bytes());
-        hash.map(|hash| hash.to_string()).unwrap_or_default()
-    })
-}
 
 impl Manager {
     /// Makes a user.
@@ -112,21 +102,36 @@ impl Manager {
 
     pub(crate) async fn identity_of(&self, user: User, origin: &str) -> Result<Identity, UserError> {
         let memberships = self.records.memberships(&user.name).await.or_internal()?;
-        Ok(Identity { actor: Actor::User(user.name), origin: Origin(origin.into()), is_super: user.is_super, memberships })
+        Ok(Identity {
+            actor: Actor::User(user.name),
+            origin: Origin(origin.into()),
+            is_super: user.is_super,
+            scope: TokenScope::Full,
+            memberships,
+        })
     }
 
-    /// Sets a password and ends the user's sessions, except that of the browser that asks for it (`here`).
-    pub async fn set_password(&self, who: &Identity, user: &UserName, password: &str, here: Option<&str>) -> Result<(), UserError> {
+    /// Sets a password and ends the user's sessions, except that of the browser that asks for it (`here`). Whoever changes their own
+    /// shows the one of now: a token that was left somewhere must not be enough to take an account over.
+    pub async fn set_password(
+        &self,
+        who: &Identity,
+        user: &UserName,
+        (current, password): (Option<&str>, &str),
+        here: Option<&str>,
+    ) -> Result<(), UserError> {
         self.allow(who, Verb::UsersPassword, &Object::User(user.clone())).await?;
-        self.known_user(user).await?;
+        let known = self.known_user(user).await?;
+        if who.user() == Some(user)
+            && let Some(hash) = known.password_hash
+            && !self.passwords.fits(current.unwrap_or_default().to_owned(), Some(hash)).await?
+        {
+            return Err(people::wrong_current_password());
+        }
         if password.chars().count() < 10 || password.len() > 1_000 {
             return Err(people::bad_password());
         }
-        let password = password.to_owned();
-        let hash = tokio::task::spawn_blocking(move || Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string()))
-            .await
-            .or_internal()?
-            .map_err(|error| crate::internal(&std::io::Error::other(error.to_string())))?;
+        let hash = self.passwords.hash(password.to_owned()).await?;
         let mut change = self.records.change().await.or_internal()?;
         change.set_password(user, &hash).await.or_internal()?;
         change.end_sessions(user, here.map(hash_of).as_deref()).await.or_internal()?;
@@ -142,16 +147,9 @@ impl Manager {
             Err(_) => None,
         };
         let hash = user.as_ref().and_then(|user| user.password_hash.clone());
-        let known = hash.is_some();
-        let password = password.to_owned();
-        let fits = tokio::task::spawn_blocking(move || {
-            let hash = hash.unwrap_or_else(|| nobodys_hash().to_owned());
-            argon2::PasswordHash::new(&hash).is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
-        })
-        .await
-        .or_internal()?;
+        let fits = self.passwords.fits(password.to_owned(), hash).await?;
         match user {
-            Some(user) if known && fits => self.issue(&user.name, kind, label).await,
+            Some(user) if fits => self.issue(&user.name, kind, TokenScope::Full, label).await,
             _ => Err(people::wrong_password()),
         }
     }

@@ -30,7 +30,7 @@ pub use locks::Lock;
 pub use people::{SshKey, User};
 pub use releases::StoredRelease;
 pub use tenants::{Member, Role, Team, Tenant};
-pub use tokens::{TokenInfo, TokenKind};
+pub use tokens::{TokenInfo, TokenKind, TokenScope};
 
 /// Why a record could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -147,6 +147,7 @@ fn migrations() -> Migrator {
             one(2, "app uids", include_str!("../migrations/0002_app_uids.sql")),
             one(3, "maintenance", include_str!("../migrations/0003_maintenance.sql")),
             one(4, "app cleanups", include_str!("../migrations/0004_app_cleanups.sql")),
+            one(5, "token scopes", include_str!("../migrations/0005_token_scopes.sql")),
         ]),
         ..Migrator::DEFAULT
     }

@@ -5,6 +5,7 @@ mod platform;
 use http::{Method, StatusCode};
 use model::{Code, TeamName, TenantName, UserName};
 use platform::{PASSWORD, Platform, api, form, operator, page, send, shop};
+use serde_json::json;
 
 fn name(text: &str) -> UserName {
     text.parse().expect("a name")
@@ -19,8 +20,8 @@ async fn a_revoked_token_opens_nothing_and_others_still_do() {
     let platform = Platform::start().await;
     let router = platform.router();
     let who = platform.identity("ada").await;
-    let leaked = platform.manager.create_token(&who, &name("ada"), "leaked").await.expect("a token");
-    let kept = platform.manager.create_token(&who, &name("ada"), "kept").await.expect("a token");
+    let leaked = platform.manager.create_token(&who, &name("ada"), store::records::TokenScope::Full, "leaked").await.expect("a token");
+    let kept = platform.manager.create_token(&who, &name("ada"), store::records::TokenScope::Full, "kept").await.expect("a token");
     let whoami = async |token: &str| send(&router, api(Method::GET, "/api/v1/whoami", Some(token), None)).await.status;
     let list = send(&router, api(Method::GET, "/api/v1/users/ada/tokens", Some(&kept), None)).await.json();
     assert!(!list.to_string().contains("slw_"), "a token is told: {list}");
@@ -40,7 +41,9 @@ async fn a_new_password_signs_other_browsers_out_and_no_client() {
     let router = platform.router();
     let (here, there) = (platform.session("ada").await, platform.sign_in_again("ada").await);
     let client = platform.token("ada").await;
-    let set = send(&router, form("/account/password", Some(&here), "password=another+long+one")).await;
+    let set =
+        send(&router, form("/account/password", Some(&here), &format!("current={}&password=another+long+one", PASSWORD.replace(' ', "+"))))
+            .await;
     assert_eq!(set.header("location"), "/account?said=password", "{}", set.text);
     assert_eq!(send(&router, page("/account", Some(&here))).await.status, StatusCode::OK, "this browser was signed out");
     assert_eq!(send(&router, page("/account", Some(&there))).await.status, StatusCode::SEE_OTHER, "another browser is still signed in");
@@ -120,5 +123,38 @@ async fn a_removed_user_can_do_nothing_and_stays_in_the_events() {
     let members = platform.manager.members(&root, &acme).await.expect("members");
     assert!(!members.iter().any(|member| member.user == name("dee")), "{members:?}");
     assert_eq!(platform.manager.remove_user(&root, &name("dee")).await.expect_err("gone").code, Code::NotFound);
+    platform.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_not_an_account() {
+    let platform = Platform::start().await;
+    platform.session("ada").await;
+    let router = platform.router();
+    let full = platform.token("ada").await;
+    let made = async |scope: &str| {
+        let body = Some(json!({ "label": "ci", "scope": scope }));
+        let made = send(&router, api(Method::POST, "/api/v1/users/ada/tokens", Some(&full), body)).await;
+        made.json()["token"].as_str().unwrap_or_else(|| panic!("{}", made.text)).to_owned()
+    };
+    let password = async |token: &str, body| send(&router, api(Method::POST, "/api/v1/users/ada/password", Some(token), Some(body))).await;
+    for scope in ["read", "deploy"] {
+        let token = made(scope).await;
+        let get = send(&router, api(Method::GET, "/api/v1/apps/acme/shop", Some(&token), None)).await;
+        assert_eq!(get.status, StatusCode::OK, "{scope}");
+        let body = Some(json!({ "set": { "A": "b" } }));
+        let set = send(&router, api(Method::PATCH, "/api/v1/apps/acme/shop/envs/dev/config", Some(&token), body)).await;
+        assert_eq!(set.status, StatusCode::FORBIDDEN, "{scope}: {}", set.text);
+        let taken = password(&token, json!({ "password": "a long enough one", "current": platform::PASSWORD })).await;
+        assert_eq!(taken.status, StatusCode::FORBIDDEN, "{scope}: {}", taken.text);
+        let more = send(&router, api(Method::POST, "/api/v1/users/ada/tokens", Some(&token), Some(json!({ "label": "more" })))).await;
+        assert_eq!(more.status, StatusCode::FORBIDDEN, "{scope}: {}", more.text);
+    }
+    for body in [json!({ "password": "a long enough one" }), json!({ "password": "a long enough one", "current": "wrong" })] {
+        let refused = password(&full, body).await;
+        assert_eq!((refused.status, &refused.json()["code"]), (StatusCode::FORBIDDEN, &json!("SW-A403")), "{}", refused.text);
+    }
+    let done = password(&full, json!({ "password": "a long enough one", "current": platform::PASSWORD })).await;
+    assert_eq!(done.status, StatusCode::OK, "{}", done.text);
     platform.stop().await;
 }

@@ -309,7 +309,7 @@ async fn an_account_is_ones_own() {
     assert!(shown.contains("ada@laptop") && shown.contains("SHA256:"), "{shown}");
     let wrong = send(&router, form("/account/keys", Some(&ada), "key=nonsense")).await;
     assert!(wrong.status == StatusCode::UNPROCESSABLE_ENTITY && wrong.text.contains("SW-K400"), "{}", wrong.text);
-    let made = send(&router, form("/account/tokens", Some(&ada), "label=ci")).await;
+    let made = send(&router, form("/account/tokens", Some(&ada), "label=ci&scope=deploy")).await;
     let token = made.text.split("slw_").nth(1).and_then(|rest| rest.get(..40)).map(|rest| format!("slw_{rest}")).expect("a token");
     let me = send(&router, platform::api(Method::GET, "/api/v1/whoami", Some(&token), None)).await;
     assert_eq!(me.json()["user"], "ada");

@@ -46,3 +46,10 @@ pub(crate) fn unknown_token(user: &UserName, id: &str) -> UserError {
     let shown: String = id.chars().filter(|c| !c.is_control()).take(40).collect();
     UserError::new(Code::NotFound, format!("{user} has no token `{shown}`")).next("slipway tokens")
 }
+
+/// Changing one's own password without the one of now.
+pub(crate) fn wrong_current_password() -> UserError {
+    UserError::new(Code::NotAllowed, "the present password is missing or wrong")
+        .why("Whoever changes their own password shows the one of now.")
+        .next("if it is lost, an operator sets a new one: slipway users:password <name>")
+}

@@ -254,6 +254,9 @@ pub enum TokensVerb {
         /// What it is for, so that its owner knows it again
         #[arg(long, default_value = "cli")]
         label: String,
+        /// What it may do, of what you may
+        #[arg(long, value_enum, default_value = "full")]
+        scope: Scope,
     },
     /// End a token, at once
     Revoke {
@@ -455,6 +458,16 @@ pub enum HostsVerb {
         /// on or off
         switch: Switch,
     },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scope {
+    /// What a viewer may
+    Read,
+    /// What a deployer may: push, restart, roll back
+    Deploy,
+    /// Everything
+    Full,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

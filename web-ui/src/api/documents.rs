@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use model::{AppRef, EnvName, ProcessName, TeamName, TenantName, Time, UserName};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use store::records::{Member, Role, SshKey, Taken, TokenInfo, User};
+use store::records::{Member, Role, SshKey, Taken, TokenInfo, TokenScope, User};
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, Object, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
@@ -212,6 +212,7 @@ documents! {
         #[schema(example = "0123456789ab")] pub(crate) id: String,
         #[schema(example = "api")] pub(crate) kind: &'static str,
         #[schema(example = "laptop")] pub(crate) label: String,
+        #[schema(example = "full")] pub(crate) scope: &'static str,
         #[schema(value_type = String, format = DateTime)] pub(crate) created_at: Time,
         #[schema(value_type = String, format = DateTime)] pub(crate) expires_at: Time,
     }
@@ -281,10 +282,14 @@ impl From<SshKey> for KeyDoc {
     }
 }
 
+fn full() -> TokenScope {
+    TokenScope::Full
+}
+
 impl From<TokenInfo> for TokenDoc {
     fn from(token: TokenInfo) -> Self {
-        let TokenInfo { id, kind, label, created_at, expires_at } = token;
-        Self { id, kind: kind.as_str(), label, created_at, expires_at }
+        let TokenInfo { id, kind, label, scope, created_at, expires_at } = token;
+        Self { id, kind: kind.as_str(), label, scope: scope.as_str(), created_at, expires_at }
     }
 }
 
@@ -331,9 +336,17 @@ wishes! {
         #[serde(default)] pub(crate) password: Option<String>,
     }
     /// A new password.
-    NewPassword { #[schema(min_length = 10)] pub(crate) password: String }
+    NewPassword {
+        #[schema(min_length = 10)] pub(crate) password: String,
+        /// The password of now, for whoever changes their own.
+        #[serde(default)] pub(crate) current: Option<String>,
+    }
     /// A token to be made.
-    NewToken { #[schema(example = "ci")] pub(crate) label: String }
+    NewToken {
+        #[schema(example = "ci")] pub(crate) label: String,
+        /// `full`, `deploy` or `read`.
+        #[serde(default = "full")] #[schema(value_type = String, example = "deploy")] pub(crate) scope: TokenScope,
+    }
     /// A tenant to be made, with its first team and that team's owner.
     NewTenant {
         #[schema(value_type = String, example = "acme")] pub(crate) name: TenantName,

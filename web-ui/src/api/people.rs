@@ -66,7 +66,7 @@ pub(crate) async fn create_user(
 ) -> Result<(StatusCode, Json<Done>), Problem> {
     web.manager.create_user(&who, &wish.name, wish.is_super).await?;
     if let Some(password) = &wish.password {
-        web.manager.set_password(&who, &wish.name, password, None).await?;
+        web.manager.set_password(&who, &wish.name, (None, password), None).await?;
     }
     Ok((StatusCode::CREATED, Json(Done {})))
 }
@@ -80,7 +80,11 @@ pub(crate) async fn set_password(
     AtUser(user): AtUser,
     Body(wish): Body<NewPassword>,
 ) -> Result<Json<Done>, Problem> {
-    web.manager.set_password(&who, &user, &wish.password, caller.token.as_deref()).await?;
+    let name = user.to_string();
+    let entered = web.sign_ins.enter(caller.client, &name).await?;
+    web.manager.set_password(&who, &user, (wish.current.as_deref(), &wish.password), caller.token.as_deref()).await?;
+    drop(entered);
+    web.sign_ins.was_right(caller.client, &name);
     Ok(Json(Done {}))
 }
 
@@ -148,6 +152,6 @@ pub(crate) async fn create_token(
     Body(wish): Body<NewToken>,
 ) -> Result<(StatusCode, Json<Token>), Problem> {
     let user: &UserName = &user;
-    let token = web.manager.create_token(&who, user, &label(&wish.label)).await?;
+    let token = web.manager.create_token(&who, user, wish.scope, &label(&wish.label)).await?;
     Ok((StatusCode::CREATED, Json(Token { token })))
 }

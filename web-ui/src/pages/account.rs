@@ -8,7 +8,7 @@ use chrono::Utc;
 use manager::Identity;
 use model::UserName;
 use serde::{Deserialize, Serialize};
-use store::records::TokenKind;
+use store::records::{TokenKind, TokenScope};
 
 use super::relative_time::{When, when};
 use super::{Answer, Visitor};
@@ -48,6 +48,7 @@ struct TokenView {
     id: String,
     kind: &'static str,
     label: String,
+    scope: &'static str,
     made: When,
 }
 
@@ -97,6 +98,7 @@ async fn draw(web: &Web, who: &Identity, said: &'static str, token: String) -> A
                 id: token.id,
                 kind: if token.kind == TokenKind::Session { "browser" } else { "client" },
                 label: token.label,
+                scope: token.scope.as_str(),
                 made: when(token.created_at, now),
             })
             .collect(),
@@ -141,14 +143,15 @@ pub(crate) async fn remove_key(State(web): State<Arc<Web>>, Visitor(who): Visito
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Label {
+pub(crate) struct NewToken {
     label: String,
+    scope: TokenScope,
 }
 
 /// Makes a token and shows it, once.
-pub(crate) async fn create_token(State(web): State<Arc<Web>>, Visitor(who): Visitor, Sent(form): Sent<Label>) -> Answer {
+pub(crate) async fn create_token(State(web): State<Arc<Web>>, Visitor(who): Visitor, Sent(form): Sent<NewToken>) -> Answer {
     let label: String = form.label.trim().chars().filter(|c| !c.is_control()).take(80).collect();
-    let token = web.manager.create_token(&who, &myself(&who)?, &label).await?;
+    let token = web.manager.create_token(&who, &myself(&who)?, form.scope, &label).await?;
     draw(&web, &who, "The token is made.", token).await
 }
 
@@ -165,11 +168,17 @@ pub(crate) async fn revoke_token(State(web): State<Arc<Web>>, Visitor(who): Visi
 
 #[derive(Deserialize)]
 pub(crate) struct Password {
+    #[serde(default)]
+    current: String,
     password: String,
 }
 
 /// Sets a new password. This browser stays signed in.
 pub(crate) async fn set_password(State(web): State<Arc<Web>>, caller: Caller, Visitor(who): Visitor, Sent(form): Sent<Password>) -> Answer {
-    web.manager.set_password(&who, &myself(&who)?, &form.password, caller.token.as_deref()).await?;
+    let me = myself(&who)?;
+    let entered = web.sign_ins.enter(caller.client, me.as_str()).await?;
+    web.manager.set_password(&who, &me, (Some(&form.current), &form.password), caller.token.as_deref()).await?;
+    drop(entered);
+    web.sign_ins.was_right(caller.client, me.as_str());
     back("password")
 }

@@ -227,13 +227,13 @@ impl Platform {
     /// A token for the API.
     pub async fn token(&self, user: &str) -> String {
         let who = self.identity(user).await;
-        self.manager.create_token(&who, &user.parse().expect("a name"), "test").await.expect("a token")
+        self.manager.create_token(&who, &user.parse().expect("a name"), store::records::TokenScope::Full, "test").await.expect("a token")
     }
 
     /// The session of a browser.
     pub async fn session(&self, user: &str) -> String {
         let name = user.parse().expect("a name");
-        self.manager.set_password(&operator(), &name, PASSWORD, None).await.expect("a password");
+        self.manager.set_password(&operator(), &name, (None, PASSWORD), None).await.expect("a password");
         self.sign_in_again(user).await
     }
 

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::cli::args::{KeysVerb, MembersVerb, TeamsVerb, TenantsVerb, TokensVerb, UsersVerb};
+use crate::cli::args::{KeysVerb, MembersVerb, Scope, TeamsVerb, TenantsVerb, TokensVerb, UsersVerb};
 use crate::cli::client::{CallError, Payload, quote};
 use crate::cli::context::Context;
 
@@ -106,6 +106,7 @@ struct Token {
     id: String,
     kind: String,
     label: String,
+    scope: String,
     created_at: String,
     expires_at: String,
 }
@@ -122,12 +123,19 @@ pub async fn tokens(context: &Context, user: Option<&str>, verb: Option<&TokensV
                 }
                 let day = |time: &str| time.split('T').next().unwrap_or_default().to_owned();
                 let kind = |token: &Token| if token.kind == "session" { "browser" } else { "client" }.to_owned();
-                let rows = tokens.iter().map(|t| vec![t.id.clone(), kind(t), t.label.clone(), day(&t.created_at), day(&t.expires_at)]);
-                output.table(&["id", "of", "label", "made", "until"], rows.collect());
+                let rows = tokens
+                    .iter()
+                    .map(|t| vec![t.id.clone(), kind(t), t.scope.clone(), t.label.clone(), day(&t.created_at), day(&t.expires_at)]);
+                output.table(&["id", "of", "may", "label", "made", "until"], rows.collect());
             });
         }
-        Some(TokensVerb::Create { label }) => {
-            let made: Value = context.client.post(&path, json!({ "label": label })).await?;
+        Some(TokensVerb::Create { label, scope }) => {
+            let scope = match scope {
+                Scope::Read => "read",
+                Scope::Deploy => "deploy",
+                Scope::Full => "full",
+            };
+            let made: Value = context.client.post(&path, json!({ "label": label, "scope": scope })).await?;
             context.output.answer(&made, |output| output.line(made["token"].as_str().unwrap_or_default()));
         }
         Some(TokensVerb::Revoke { id }) => {
@@ -184,9 +192,15 @@ pub async fn users(context: &Context, verb: Option<&UsersVerb>) -> Result<(), Ca
                 .into());
         }
         Some(UsersVerb::Password { name }) => {
+            let about: Value = context.client.get("/api/v1/whoami").await?;
+            // One's own is changed with the one of now; an operator sets those of others.
+            let current = match about["user"].as_str() == Some(name.as_str()) {
+                true => Some(read_password("present password").map_err(|error| UserError::new(Code::BadRequest, error.to_string()))?),
+                false => None,
+            };
             let password = read_password("new password").map_err(|error| UserError::new(Code::BadRequest, error.to_string()))?;
             let path = format!("/api/v1/users/{}/password", quote(name));
-            let _: Value = context.client.post(&path, json!({ "password": password })).await?;
+            let _: Value = context.client.post(&path, json!({ "password": password, "current": current })).await?;
             context.output.answer(&json!({}), |output| output.line(format!("the password of {name} is set")));
         }
         Some(UsersVerb::Remove { name }) => {
