@@ -68,6 +68,10 @@ verbs! {
     TenantInfo = "tenants:info", VIEWER;
     TeamsCreate = "teams:create", OWNER;
     TeamsRemove = "teams:remove", OWNER;
+    TenantsLeave = "tenants:leave", Oneself;
+    InvitationsList = "invitations", Oneself;
+    InvitationsAccept = "invitations:accept", Oneself;
+    InvitationsDecline = "invitations:decline", Oneself;
     MembersSet = "members:set", OWNER;
     MembersRemove = "members:remove", OWNER;
     AppsCreate = "apps:create", DEPLOYER;

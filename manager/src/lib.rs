@@ -14,6 +14,7 @@ pub mod env_state;
 pub mod events;
 pub mod hosts;
 pub mod identity;
+pub mod invitations;
 pub mod maintenance;
 pub mod members;
 pub mod output;

@@ -10,6 +10,15 @@ use crate::identity::Identity;
 use crate::user_errors::{people, tenants as errors};
 use crate::{Manager, OrInternal};
 
+/// What became of a membership that was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberSet {
+    /// The user is a member with this role.
+    Set,
+    /// The user is invited, and a member once they accept.
+    Invited,
+}
+
 impl Manager {
     /// Makes a tenant with a first team and its owner.
     pub async fn create_tenant(&self, who: &Identity, tenant: &TenantName, team: &TeamName, owner: &UserName) -> Result<(), UserError> {
@@ -41,14 +50,18 @@ impl Manager {
         change.commit().await.or_internal()
     }
 
-    /// Puts a user into a team, or changes its role there.
-    pub async fn set_member(&self, who: &Identity, member: &Member) -> Result<(), UserError> {
+    /// Puts a user into a team, or changes its role there; a user who is in no team of the tenant yet is invited.
+    pub async fn set_member(&self, who: &Identity, member: &Member) -> Result<MemberSet, UserError> {
         self.tenant(who, Verb::MembersSet, &member.tenant).await?;
         if self.records.user(&member.user).await.or_internal()?.is_none() {
             return Err(people::no_such_user(&member.user));
         }
         if !self.records.teams(&member.tenant).await.or_internal()?.iter().any(|team| team.name == member.team) {
             return Err(errors::no_team_for_member(&member.tenant, &member.team));
+        }
+        if self.needs_consent(who, member).await? {
+            self.invite(who, member).await?;
+            return Ok(MemberSet::Invited);
         }
         if member.role != Role::Owner {
             let members = self.records.members(&member.tenant).await.or_internal()?;
@@ -58,16 +71,18 @@ impl Manager {
         change.set_member(member).await.or_internal()?;
         let detail = json!({ "user": member.user, "role": member.role });
         self.record(&mut change, who, Verb::MembersSet, Some(&member.tenant), format!("{}/{}", member.tenant, member.team), detail).await?;
-        change.commit().await.or_internal()
+        change.commit().await.or_internal()?;
+        Ok(MemberSet::Set)
     }
 
-    /// Takes a user out of a team.
+    /// Takes a user out of a team, or an open invitation back.
     pub async fn remove_member(&self, who: &Identity, tenant: &TenantName, team: &TeamName, user: &UserName) -> Result<(), UserError> {
         self.tenant(who, Verb::MembersRemove, tenant).await?;
         let members = self.records.members(tenant).await.or_internal()?;
         check_owner_stays(tenant, &members, |other| (&other.user, &other.team) != (user, team))?;
         let mut change = self.records.change().await.or_internal()?;
-        if !change.remove_member(tenant, team, user).await.or_internal()? {
+        let invited = change.take_invitation(tenant, team, user).await.or_internal()?.is_some();
+        if !change.remove_member(tenant, team, user).await.or_internal()? && !invited {
             return Err(errors::not_a_member(tenant, team, user));
         }
         self.record(&mut change, who, Verb::MembersRemove, Some(tenant), format!("{tenant}/{team}"), json!({ "user": user })).await?;

@@ -1,7 +1,7 @@
 //! The path of a git remote, `acme/shop/dev`, and its short form, `shop/dev`, whose tenant the platform completes.
 //!
-//! Owns the meaning of the short form. Must never make an app from a path that omits anything but the tenant: `acme/shop` parses
-//! as an app `acme` in an environment `shop`, but is meant as an app `shop` whose environment was forgotten.
+//! Owns the meaning of the short form. It stands only for an app that exists in a tenant whose member the user has become by
+//! their own act, and must never make one: a push must not hand source to a tenant that the user did not name.
 
 use model::{AppEnv, AppName, AppPath, AppRef, Code, EnvName, TenantName, UserError};
 
@@ -36,7 +36,7 @@ fn check(short: &ShortPath<'_>, ssh: &str) -> Result<(), UserError> {
     if is_tenant {
         return Err(errors::remote_without_env(app, env, stands_for.filter(|_| app_exists || is_first_env), ssh));
     }
-    if !app_exists && !is_first_env {
+    if !app_exists {
         return Err(errors::remote_of_no_app(app, env, stands_for, ssh));
     }
     Ok(())
@@ -83,11 +83,9 @@ mod tests {
     }
 
     #[test]
-    fn existing_envs_and_first_envs_pass() {
+    fn an_app_that_exists_passes() {
         assert_eq!(checked("shop/dev", Some("acme"), (true, true), false), Ok(()));
         assert_eq!(checked("shop/dev", Some("acme"), (true, true), true), Ok(()), "an app that is named as a tenant");
-        assert_eq!(checked("shop/dev", Some("acme"), (false, false), false), Ok(()));
-        assert_eq!(checked("shop/prod", Some("acme"), (false, false), false), Ok(()));
         assert_eq!(checked("shop/staging", Some("acme"), (true, false), false), Ok(()), "a new environment of an app");
     }
 
@@ -105,10 +103,12 @@ mod tests {
     }
 
     #[test]
-    fn an_app_does_not_begin_in_just_any_environment() {
+    fn no_app_begins_with_a_short_path() {
         let user_error = checked("shop/hello", Some("acme"), (false, false), false).expect_err("refused");
         let next = "git remote set-url paas-hello ssh://paas@host/acme/shop/hello";
         assert_eq!((user_error.code, user_error.next[0].as_str()), (Code::UnknownApp, next));
         assert!(checked("shop/hello", None, (false, false), false).is_err());
+        let user_error = checked("shop/dev", Some("acme"), (false, false), false).expect_err("refused");
+        assert_eq!(user_error.next[0], "git remote set-url paas-dev ssh://paas@host/acme/shop/dev");
     }
 }

@@ -15,6 +15,7 @@ mod builds;
 mod envs;
 mod events;
 mod hostnames;
+mod invitations;
 mod locks;
 mod people;
 mod releases;
@@ -26,6 +27,7 @@ pub use builds::StoredSlug;
 pub use envs::Env;
 pub use events::EventFilter;
 pub use hostnames::Taken;
+pub use invitations::Invitation;
 pub use locks::Lock;
 pub use people::{SshKey, User};
 pub use releases::StoredRelease;
@@ -148,6 +150,7 @@ fn migrations() -> Migrator {
             one(3, "maintenance", include_str!("../migrations/0003_maintenance.sql")),
             one(4, "app cleanups", include_str!("../migrations/0004_app_cleanups.sql")),
             one(5, "token scopes", include_str!("../migrations/0005_token_scopes.sql")),
+            one(6, "invitations", include_str!("../migrations/0006_invitations.sql")),
         ]),
         ..Migrator::DEFAULT
     }

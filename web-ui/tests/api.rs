@@ -37,13 +37,16 @@ fn need(method: &Method, path: &str) -> (Need, Option<Value>) {
         ("GET" | "POST" | "DELETE", "/api/v1/users/{user}/keys") => (Oneself, None),
         ("DELETE", "/api/v1/users/{user}" | "/api/v1/tenants/{tenant}") => (Super, None),
         ("GET" | "DELETE", "/api/v1/users/{user}/tokens") => (Oneself, None),
+        ("GET", "/api/v1/users/{user}/invitations")
+        | ("POST" | "DELETE", "/api/v1/users/{user}/invitations/{tenant}/{team}")
+        | ("DELETE", "/api/v1/users/{user}/memberships/{tenant}") => (Oneself, None),
         ("POST", "/api/v1/users/{user}/tokens") => (Oneself, Some(json!({ "label": "ci" }))),
         ("DELETE", "/api/v1/tenants/{tenant}/teams/{team}" | "/api/v1/tenants/{tenant}/teams/{team}/members/{user}") => {
             (Tenant(Owner), None)
         }
         ("PATCH", "/api/v1/tenants/{tenant}") => (Tenant(Owner), Some(json!({ "create_on_push": true }))),
         ("POST", "/api/v1/tenants/{tenant}/teams") => (Tenant(Owner), Some(json!({ "name": "new" }))),
-        ("GET", "/api/v1/tenants/{tenant}/members") => (Tenant(Viewer), None),
+        ("GET", "/api/v1/tenants/{tenant}/members" | "/api/v1/tenants/{tenant}/invitations") => (Tenant(Viewer), None),
         ("PUT", "/api/v1/tenants/{tenant}/teams/{team}/members/{user}") => (Tenant(Owner), Some(json!({ "role": "owner" }))),
         ("GET", "/api/v1/tenants/{tenant}/events") => (Tenant(Owner), None),
         ("POST", "/api/v1/apps") => (Need::Role(Deployer), Some(json!({ "app": "acme/other", "team": "web" }))),

@@ -86,9 +86,9 @@ pub(crate) fn remote_without_env(app: &AppName, env: &EnvName, meant: Option<&Ap
     }
 }
 
-/// A remote path of two names that would make an app in an environment of its own.
+/// A remote path of two names whose app does not exist: only a path with its tenant makes one.
 pub(crate) fn remote_of_no_app(app: &AppName, env: &EnvName, meant: Option<&AppRef>, ssh: &str) -> UserError {
-    let why = "A path of two names is APP/ENVIRONMENT, and makes an app in dev and prod only; with the tenant before it, in any. Nothing was made.";
+    let why = "A path of two names is APP/ENVIRONMENT of an app that is there. With the tenant before it, a push makes the app. Nothing was made.";
     let user_error = UserError::new(Code::UnknownApp, format!("there is no app `{app}` to have an environment `{env}`")).why(why);
     match meant {
         Some(app) => user_error.next(set_remote(ssh, &app.in_env(env.clone()).to_string(), env)),

@@ -36,6 +36,23 @@ pub(crate) fn not_a_member(tenant: &TenantName, team: &TeamName, user: &UserName
     UserError::new(Code::NotFound, format!("{user} is not in team `{team}` of {tenant}")).next(format!("slipway members:list {tenant}"))
 }
 
+/// An invitation that does not exist, or that was taken back.
+pub(crate) fn not_invited(tenant: &TenantName, team: &TeamName) -> UserError {
+    UserError::new(Code::NotFound, format!("there is no invitation to team `{team}` of {tenant}")).next("slipway invitations")
+}
+
+/// Leaving a tenant without being in it.
+pub(crate) fn not_in_tenant(tenant: &TenantName) -> UserError {
+    UserError::new(Code::NotFound, format!("there is no tenant `{tenant}` to leave")).next("slipway whoami")
+}
+
+/// More open invitations than `most`.
+pub(crate) fn too_many_invitations(tenant: &TenantName, most: usize) -> UserError {
+    UserError::new(Code::TooManyTries, format!("{tenant} has {most} invitations that are not accepted yet"))
+        .why("No more are made until some are accepted, declined or taken back.")
+        .next(format!("slipway members:list {tenant}"))
+}
+
 /// A change that would leave a tenant without an owner.
 pub(crate) fn last_owner(tenant: &TenantName, team: &TeamName, user: &UserName) -> UserError {
     UserError::new(Code::InUse, format!("{user} is the last owner of {tenant}"))

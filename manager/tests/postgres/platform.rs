@@ -197,6 +197,11 @@ impl Platform {
         self.live.report(&self.session, &status).await.expect("a report");
     }
 
+    /// The one instance of a release is gone.
+    pub async fn forget(&self, release: u32) {
+        self.live.forget_instance(&"one".parse().expect("a name"), &InstanceId::mint([release as u8; 10])).await.expect("a removal");
+    }
+
     pub async fn release(&self, number: u32) -> Release {
         self.records.release(&shop(), ReleaseNumber(number)).await.expect("records").expect("a release").release
     }

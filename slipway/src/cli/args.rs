@@ -108,6 +108,11 @@ pub enum Command {
         #[command(subcommand)]
         verb: MembersVerb,
     },
+    /// Invitations to teams of tenants
+    Invitations {
+        #[command(subcommand)]
+        verb: Option<InvitationsVerb>,
+    },
     /// Apps
     Apps {
         #[command(subcommand)]
@@ -305,6 +310,11 @@ pub enum TenantsVerb {
         /// The tenant
         name: String,
     },
+    /// Leave a tenant and all of its teams
+    Leave {
+        /// The tenant
+        name: String,
+    },
     /// Whether a push to an unknown app makes it
     Policy {
         /// The tenant
@@ -340,7 +350,7 @@ pub enum MembersVerb {
         /// The tenant
         tenant: String,
     },
-    /// Put a user into a team as viewer, deployer, operator or owner
+    /// Put a user into a team as viewer, deployer, operator or owner; who is new in the tenant is invited
     Set {
         /// The tenant
         tenant: String,
@@ -352,7 +362,7 @@ pub enum MembersVerb {
         #[arg(value_parser = ["viewer", "deployer", "operator", "owner"])]
         role: String,
     },
-    /// Take a user out of a team
+    /// Take a user out of a team, or an invitation back
     Remove {
         /// The tenant
         tenant: String,
@@ -360,6 +370,24 @@ pub enum MembersVerb {
         team: String,
         /// The user
         user: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum InvitationsVerb {
+    /// Accept an invitation
+    Accept {
+        /// The tenant
+        tenant: String,
+        /// The team
+        team: String,
+    },
+    /// Decline an invitation
+    Decline {
+        /// The tenant
+        tenant: String,
+        /// The team
+        team: String,
     },
 }
 

@@ -29,6 +29,7 @@ pub async fn run(context: &Context, cli: &Cli) -> Option<Result<(), CallError>> 
         Command::Tenants { verb } => people::tenants(context, verb.as_ref()).await,
         Command::Teams { verb } => people::teams(context, verb).await,
         Command::Members { verb } => people::members(context, verb).await,
+        Command::Invitations { verb } => people::invitations(context, verb.as_ref()).await,
         Command::Apps { verb } => apps::run(context, verb.as_ref()).await,
         Command::Config { target, verb } => config_vars::run(context, target, verb.as_ref()).await,
         Command::Ps { target, verb } => ps::run(context, target, verb.as_ref()).await,

@@ -71,7 +71,7 @@ pub struct Member {
     pub role: Role,
 }
 
-fn member(row: &PgRow) -> Result<Member, RecordsError> {
+pub(super) fn member(row: &PgRow) -> Result<Member, RecordsError> {
     Ok(Member { tenant: text(row, "tenant")?, team: text(row, "team")?, user: text(row, "user_name")?, role: text::<Role>(row, "role")? })
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use model::{AppRef, EnvName, ProcessName, TeamName, TenantName, Time, UserName};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use store::records::{Member, Role, SshKey, Taken, TokenInfo, TokenScope, User};
+use store::records::{Invitation, Member, Role, SshKey, Taken, TokenInfo, TokenScope, User};
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, Object, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
@@ -205,6 +205,18 @@ documents! {
         #[schema(value_type = String, example = "ada")] pub(crate) user: UserName,
         #[schema(value_type = String, example = "owner")] pub(crate) role: Role,
     }
+    /// Whether the user is a member now, or invited.
+    MemberSetDoc { pub(crate) invited: bool }
+    /// A membership that its user may accept.
+    InvitationDoc {
+        #[schema(value_type = String, example = "acme")] pub(crate) tenant: TenantName,
+        #[schema(value_type = String, example = "web")] pub(crate) team: TeamName,
+        #[schema(value_type = String, example = "ada")] pub(crate) user: UserName,
+        #[schema(value_type = String, example = "deployer")] pub(crate) role: Role,
+        /// Who invited.
+        #[schema(example = "bob")] pub(crate) invited_by: String,
+        #[schema(value_type = String, format = DateTime)] pub(crate) at: Time,
+    }
     /// A token; it is shown once.
     Token { #[schema(example = "slw_…")] pub(crate) token: String }
     /// What somebody is signed in with; never the token itself.
@@ -296,6 +308,13 @@ impl From<TokenInfo> for TokenDoc {
 impl From<Member> for MemberDoc {
     fn from(member: Member) -> Self {
         Self { tenant: member.tenant, team: member.team, user: member.user, role: member.role }
+    }
+}
+
+impl From<Invitation> for InvitationDoc {
+    fn from(invitation: Invitation) -> Self {
+        let Member { tenant, team, user, role } = invitation.member;
+        Self { tenant, team, user, role, invited_by: invitation.invited_by, at: invitation.at }
     }
 }
 

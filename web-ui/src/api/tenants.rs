@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use http::StatusCode;
+use manager::members::MemberSet;
 use model::{TenantName, UserName};
 use store::records::Member;
 
-use super::documents::{Done, EventDoc, Limit, MemberDoc, NewRole, NewTeam, NewTenant, TenantPolicy};
+use super::documents::{Done, EventDoc, InvitationDoc, Limit, MemberDoc, MemberSetDoc, NewRole, NewTeam, NewTenant, TenantPolicy};
 use crate::Web;
 use crate::caller::Who;
 use crate::extract::{Asked, Body};
@@ -81,7 +82,7 @@ pub(crate) async fn members(
 }
 
 /// A team and a user in it.
-pub(crate) struct AtMember(model::TenantName, model::TeamName, UserName);
+pub(crate) struct AtMember(pub(super) model::TenantName, pub(super) model::TeamName, pub(super) UserName);
 
 impl<S: Send + Sync> FromRequestParts<S> for AtMember {
     type Rejection = Problem;
@@ -93,20 +94,20 @@ impl<S: Send + Sync> FromRequestParts<S> for AtMember {
     }
 }
 
-/// Puts a user into a team, or changes its role there.
+/// Puts a user into a team, or changes its role there. A user who is in no team of the tenant yet is invited.
 #[utoipa::path(put, path = "/api/v1/tenants/{tenant}/teams/{team}/members/{user}", tag = "tenants", request_body = NewRole,
-    responses((status = 200, body = Done)))]
+    responses((status = 200, body = MemberSetDoc)))]
 pub(crate) async fn set_member(
     State(web): State<Arc<Web>>,
     Who(who): Who,
     AtMember(tenant, team, user): AtMember,
     Body(wish): Body<NewRole>,
-) -> Result<Json<Done>, Problem> {
-    web.manager.set_member(&who, &Member { tenant, team, user, role: wish.role }).await?;
-    Ok(Json(Done {}))
+) -> Result<Json<MemberSetDoc>, Problem> {
+    let set = web.manager.set_member(&who, &Member { tenant, team, user, role: wish.role }).await?;
+    Ok(Json(MemberSetDoc { invited: set == MemberSet::Invited }))
 }
 
-/// Takes a user out of a team.
+/// Takes a user out of a team, or an open invitation back.
 #[utoipa::path(delete, path = "/api/v1/tenants/{tenant}/teams/{team}/members/{user}", tag = "tenants", responses((status = 200, body = Done)))]
 pub(crate) async fn remove_member(
     State(web): State<Arc<Web>>,
@@ -115,6 +116,16 @@ pub(crate) async fn remove_member(
 ) -> Result<Json<Done>, Problem> {
     web.manager.remove_member(&who, &tenant, &team, &user).await?;
     Ok(Json(Done {}))
+}
+
+/// The open invitations of a tenant.
+#[utoipa::path(get, path = "/api/v1/tenants/{tenant}/invitations", tag = "tenants", responses((status = 200, body = Vec<InvitationDoc>)))]
+pub(crate) async fn invitations(
+    State(web): State<Arc<Web>>,
+    Who(who): Who,
+    AtTenant(tenant): AtTenant,
+) -> Result<Json<Vec<InvitationDoc>>, Problem> {
+    Ok(Json(web.manager.tenant_invitations(&who, &tenant).await?.into_iter().map(InvitationDoc::from).collect()))
 }
 
 /// The newest events of a tenant.

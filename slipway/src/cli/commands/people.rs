@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::cli::args::{KeysVerb, MembersVerb, Scope, TeamsVerb, TenantsVerb, TokensVerb, UsersVerb};
+use crate::cli::args::{InvitationsVerb, KeysVerb, MembersVerb, Scope, TeamsVerb, TenantsVerb, TokensVerb, UsersVerb};
 use crate::cli::client::{CallError, Payload, quote};
 use crate::cli::context::Context;
 
@@ -229,6 +229,12 @@ pub async fn tenants(context: &Context, verb: Option<&TenantsVerb>) -> Result<()
             let _: Value = context.client.call(Method::DELETE, &path, Payload::None).await?;
             context.output.answer(&json!({}), |output| output.line(format!("tenant {name} is destroyed")));
         }
+        Some(TenantsVerb::Leave { name }) => {
+            let me = me_or(context, None, "tenants").await?;
+            let path = format!("/api/v1/users/{}/memberships/{}", quote(&me), quote(name));
+            let _: Value = context.client.call(Method::DELETE, &path, Payload::None).await?;
+            context.output.answer(&json!({}), |output| output.line(format!("{me} has left tenant {name}")));
+        }
         Some(TenantsVerb::Policy { name, create_on_push }) => {
             let path = format!("/api/v1/tenants/{}", quote(name));
             let body = Payload::Json(json!({ "create_on_push": create_on_push }));
@@ -260,21 +266,67 @@ pub async fn members(context: &Context, verb: &MembersVerb) -> Result<(), CallEr
     match verb {
         MembersVerb::List { tenant } => {
             let members: Value = context.client.get(&format!("/api/v1/tenants/{}/members", quote(tenant))).await?;
+            let invited: Value = context.client.get(&format!("/api/v1/tenants/{}/invitations", quote(tenant))).await?;
             context.output.answer(&members, |output| {
                 let text = |member: &Value, key: &str| member[key].as_str().unwrap_or_default().to_owned();
-                let rows = members.as_array().into_iter().flatten();
-                output.table(&["team", "user", "role"], rows.map(|m| vec![text(m, "team"), text(m, "user"), text(m, "role")]).collect());
+                let row = |m: &Value, mark: &str| vec![text(m, "team"), text(m, "user"), format!("{}{mark}", text(m, "role"))];
+                let members = members.as_array().into_iter().flatten().map(|m| row(m, ""));
+                let invited = invited.as_array().into_iter().flatten().map(|m| row(m, " (invited)"));
+                output.table(&["team", "user", "role"], members.chain(invited).collect());
             });
         }
         MembersVerb::Set { tenant, team, user, role } => {
             let path = format!("/api/v1/tenants/{}/teams/{}/members/{}", quote(tenant), quote(team), quote(user));
-            let _: Value = context.client.call(Method::PUT, &path, Payload::Json(json!({ "role": role }))).await?;
-            context.output.answer(&json!({}), |output| output.line(format!("{user} is {role} in team {team} of {tenant}")));
+            let set: Value = context.client.call(Method::PUT, &path, Payload::Json(json!({ "role": role }))).await?;
+            context.output.answer(&set, |output| {
+                if set["invited"] == true {
+                    output.line(format!("{user} is invited into team {team} of {tenant} as {role}"));
+                    output.note(format!("they become a member with: slipway invitations:accept {tenant} {team}"));
+                } else {
+                    output.line(format!("{user} is {role} in team {team} of {tenant}"));
+                }
+            });
         }
         MembersVerb::Remove { tenant, team, user } => {
             let path = format!("/api/v1/tenants/{}/teams/{}/members/{}", quote(tenant), quote(team), quote(user));
             let _: Value = context.client.call(Method::DELETE, &path, Payload::None).await?;
             context.output.answer(&json!({}), |output| output.line(format!("{user} is no longer in team {team} of {tenant}")));
+        }
+    }
+    Ok(())
+}
+
+pub async fn invitations(context: &Context, verb: Option<&InvitationsVerb>) -> Result<(), CallError> {
+    let me = me_or(context, None, "invitations").await?;
+    let all = format!("/api/v1/users/{}/invitations", quote(&me));
+    let one = |tenant: &str, team: &str| format!("{all}/{}/{}", quote(tenant), quote(team));
+    match verb {
+        None => {
+            let invitations: Value = context.client.get(&all).await?;
+            context.output.answer(&invitations, |output| {
+                let text = |invitation: &Value, key: &str| invitation[key].as_str().unwrap_or_default().to_owned();
+                let rows: Vec<Vec<String>> = invitations
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(|i| vec![text(i, "tenant"), text(i, "team"), text(i, "role"), text(i, "invited_by")])
+                    .collect();
+                if rows.is_empty() {
+                    output.note("no invitations");
+                } else {
+                    output.table(&["tenant", "team", "role", "by"], rows);
+                    output.note("slipway invitations:accept TENANT TEAM, or invitations:decline");
+                }
+            });
+        }
+        Some(InvitationsVerb::Accept { tenant, team }) => {
+            let member: Value = context.client.post(&one(tenant, team), json!({})).await?;
+            let role = member["role"].as_str().unwrap_or("a member").to_owned();
+            context.output.answer(&member, |output| output.line(format!("{me} is {role} in team {team} of {tenant}")));
+        }
+        Some(InvitationsVerb::Decline { tenant, team }) => {
+            let _: Value = context.client.call(Method::DELETE, &one(tenant, team), Payload::None).await?;
+            context.output.answer(&json!({}), |output| output.line(format!("the invitation to team {team} of {tenant} is declined")));
         }
     }
     Ok(())
