@@ -1,8 +1,8 @@
-//! Authorization and events: `allow` asks the authorizer and records a refusal, `record` adds an event to a change's transaction.
+//! Authorization and events: `allow` asks the authorizer and counts a refusal, `record` adds an event to a change's transaction.
 
 use model::{AppEnv, AppRef, Event, EventId, Outcome, TenantName, UserError};
 use serde_json::Value;
-use store::records::{App, Change, EventFilter, Role};
+use store::records::{App, Change, EventFilter, Refusal, Role};
 
 use crate::authorize::{Decision, Object, Verb, authorize};
 use crate::identity::Identity;
@@ -10,7 +10,7 @@ use crate::user_errors::{apps, platform, tenants};
 use crate::{Manager, OrInternal};
 
 impl Manager {
-    /// Refuses, and records the refusal, unless `who` may do `verb` to `object`.
+    /// Refuses, and counts the refusal, unless `who` may do `verb` to `object`.
     pub(crate) async fn allow(&self, who: &Identity, verb: Verb, object: &Object) -> Result<(), UserError> {
         self.allow_named(who, verb, object, describe(object)).await
     }
@@ -23,7 +23,7 @@ impl Manager {
         }
         let mut change = self.records.change().await.or_internal()?;
         let event = self.event(who, verb, tenant_of(object), named.clone(), Outcome::Denied, Value::Null);
-        change.add_event(&event).await.or_internal()?;
+        change.count_refusal(&event).await.or_internal()?;
         change.commit().await.or_internal()?;
         Err(match decision {
             Decision::Hide => hidden(who, verb, object),
@@ -102,6 +102,12 @@ impl Manager {
         }
         let filter = EventFilter { tenant: Some(tenant.clone()), object: app.map(ToString::to_string) };
         self.records.events(&filter, limit.min(1_000)).await.or_internal()
+    }
+
+    /// What was refused in a tenant, counted per hour, actor and verb, the newest first.
+    pub async fn refusals(&self, who: &Identity, tenant: &TenantName, limit: u32) -> Result<Vec<Refusal>, UserError> {
+        self.allow(who, Verb::TenantsPolicy, &Object::Tenant(tenant.clone())).await?;
+        self.records.refusals(tenant, limit.min(1_000)).await.or_internal()
     }
 }
 

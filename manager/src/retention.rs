@@ -13,6 +13,9 @@ use crate::{Manager, OrInternal};
 /// Age from which on a log without a record is removed.
 const ORPHAN_AGE: Duration = Duration::from_secs(3600);
 
+/// How long counts of refusals are kept.
+const KEEP_REFUSALS: chrono::TimeDelta = chrono::TimeDelta::days(90);
+
 /// How many of each are kept per app and environment, the newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
@@ -67,6 +70,9 @@ impl Manager {
     /// Removes what is not kept, of every app, and does pending cleanups of destroyed ones. Idempotent; gives how many builds and releases went.
     pub async fn expire(&self, keep: Keep) -> Result<(usize, usize), UserError> {
         self.clean_up_all().await?;
+        let mut change = self.records.change().await.or_internal()?;
+        change.forget_refusals(chrono::Utc::now() - KEEP_REFUSALS).await.or_internal()?;
+        change.commit().await.or_internal()?;
         let mut gone = (0, 0);
         for env in self.records.all_envs().await.or_internal()? {
             let app = env.app;

@@ -18,6 +18,7 @@ mod hostnames;
 mod invitations;
 mod locks;
 mod people;
+mod refusals;
 mod releases;
 mod tenants;
 mod tokens;
@@ -30,6 +31,7 @@ pub use hostnames::Taken;
 pub use invitations::Invitation;
 pub use locks::Lock;
 pub use people::{SshKey, User};
+pub use refusals::Refusal;
 pub use releases::StoredRelease;
 pub use tenants::{Member, Role, Team, Tenant};
 pub use tokens::{TokenInfo, TokenKind, TokenScope};
@@ -151,6 +153,7 @@ fn migrations() -> Migrator {
             one(4, "app cleanups", include_str!("../migrations/0004_app_cleanups.sql")),
             one(5, "token scopes", include_str!("../migrations/0005_token_scopes.sql")),
             one(6, "invitations", include_str!("../migrations/0006_invitations.sql")),
+            one(7, "refusals", include_str!("../migrations/0007_refusals.sql")),
         ]),
         ..Migrator::DEFAULT
     }

@@ -83,6 +83,7 @@ routes! {
     PUT "/api/v1/tenants/{tenant}/teams/{team}/members/{user}" => tenants::set_member;
     DELETE "/api/v1/tenants/{tenant}/teams/{team}/members/{user}" => tenants::remove_member;
     GET "/api/v1/tenants/{tenant}/events" => tenants::events;
+    GET "/api/v1/tenants/{tenant}/refusals" => tenants::refusals;
     GET "/api/v1/resolve" => apps::resolve;
     GET "/api/v1/apps" => apps::apps;
     POST "/api/v1/apps" => apps::create_app;

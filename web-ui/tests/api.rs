@@ -48,7 +48,7 @@ fn need(method: &Method, path: &str) -> (Need, Option<Value>) {
         ("POST", "/api/v1/tenants/{tenant}/teams") => (Tenant(Owner), Some(json!({ "name": "new" }))),
         ("GET", "/api/v1/tenants/{tenant}/members" | "/api/v1/tenants/{tenant}/invitations") => (Tenant(Viewer), None),
         ("PUT", "/api/v1/tenants/{tenant}/teams/{team}/members/{user}") => (Tenant(Owner), Some(json!({ "role": "owner" }))),
-        ("GET", "/api/v1/tenants/{tenant}/events") => (Tenant(Owner), None),
+        ("GET", "/api/v1/tenants/{tenant}/events" | "/api/v1/tenants/{tenant}/refusals") => (Tenant(Owner), None),
         ("POST", "/api/v1/apps") => (Need::Role(Deployer), Some(json!({ "app": "acme/other", "team": "web" }))),
         ("GET", "/api/v1/apps/{tenant}/{app}" | "/api/v1/apps/{tenant}/{app}/events") => (Need::Role(Viewer), None),
         ("DELETE", "/api/v1/apps/{tenant}/{app}") => (Need::Role(Owner), None),
@@ -246,8 +246,10 @@ async fn the_walk_of_an_app_over_the_api() {
     let sets: Vec<_> = events.as_array().expect("a list").iter().filter(|event| event["verb"] == "config:set").collect();
     let sets: Vec<_> =
         sets.iter().map(|event| (event["outcome"].as_str(), event["object"].as_str(), &event["detail"]["release"])).collect();
-    let both = [(Some("denied"), Some("acme/shop/dev"), &Value::Null), (Some("done"), Some("acme/shop/dev"), &json!(2))];
-    assert_eq!(sets, both, "one change is one event, and a denial names the environment");
+    assert_eq!(sets, [(Some("done"), Some("acme/shop/dev"), &json!(2))], "one change is one event, and a refusal is none");
+    let refusals = call(Method::GET, "/api/v1/tenants/acme/refusals", None).await.json();
+    let of_vic: Vec<_> = refusals.as_array().expect("a list").iter().filter(|refusal| refusal["actor"] == "vic").collect();
+    assert_eq!((of_vic.len(), &of_vic[0]["count"], &of_vic[0]["object"]), (1, &json!(1), &json!("acme/shop/dev")));
     let verbs: Vec<&str> = events.as_array().expect("a list").iter().filter_map(|event| event["verb"].as_str()).collect();
     for verb in ["domains:remove", "rollback", "restart", "ps:scale", "config:set", "config:get", "push", "apps:create"] {
         assert!(verbs.contains(&verb), "{verb} is no event of {verbs:?}");

@@ -4,4 +4,5 @@ mod app_cleanup;
 mod membership;
 mod platform;
 mod push_lock;
+mod refusals;
 mod rollout;

@@ -310,6 +310,11 @@ pub enum TenantsVerb {
         /// The tenant
         name: String,
     },
+    /// What was refused in a tenant, counted per hour, user and verb
+    Refusals {
+        /// The tenant
+        name: String,
+    },
     /// Leave a tenant and all of its teams
     Leave {
         /// The tenant

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use model::{AppRef, EnvName, ProcessName, TeamName, TenantName, Time, UserName};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use store::records::{Invitation, Member, Role, SshKey, Taken, TokenInfo, TokenScope, User};
+use store::records::{Invitation, Member, Refusal, Role, SshKey, Taken, TokenInfo, TokenScope, User};
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, Object, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
@@ -217,6 +217,18 @@ documents! {
         #[schema(example = "bob")] pub(crate) invited_by: String,
         #[schema(value_type = String, format = DateTime)] pub(crate) at: Time,
     }
+    /// The refusals of one verb to one user in one hour.
+    RefusalDoc {
+        #[schema(value_type = String, format = DateTime)] pub(crate) hour: Time,
+        #[schema(example = "vic")] pub(crate) actor: String,
+        #[schema(example = "restart")] pub(crate) verb: String,
+        pub(crate) count: u64,
+        /// The object of the last one.
+        #[schema(example = "acme/shop/dev")] pub(crate) object: String,
+        /// From where the last one came.
+        pub(crate) origin: String,
+        #[schema(value_type = String, format = DateTime)] pub(crate) last_at: Time,
+    }
     /// A token; it is shown once.
     Token { #[schema(example = "slw_…")] pub(crate) token: String }
     /// What somebody is signed in with; never the token itself.
@@ -315,6 +327,13 @@ impl From<Invitation> for InvitationDoc {
     fn from(invitation: Invitation) -> Self {
         let Member { tenant, team, user, role } = invitation.member;
         Self { tenant, team, user, role, invited_by: invitation.invited_by, at: invitation.at }
+    }
+}
+
+impl From<Refusal> for RefusalDoc {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { hour, actor, verb, count, object, origin, last_at } = refusal;
+        Self { hour, actor, verb, count, object, origin, last_at }
     }
 }
 

@@ -9,7 +9,9 @@ use manager::members::MemberSet;
 use model::{TenantName, UserName};
 use store::records::Member;
 
-use super::documents::{Done, EventDoc, InvitationDoc, Limit, MemberDoc, MemberSetDoc, NewRole, NewTeam, NewTenant, TenantPolicy};
+use super::documents::{
+    Done, EventDoc, InvitationDoc, Limit, MemberDoc, MemberSetDoc, NewRole, NewTeam, NewTenant, RefusalDoc, TenantPolicy,
+};
 use crate::Web;
 use crate::caller::Who;
 use crate::extract::{Asked, Body};
@@ -138,4 +140,16 @@ pub(crate) async fn events(
 ) -> Result<Json<Vec<EventDoc>>, Problem> {
     let events = web.manager.events(&who, &tenant, None, limit.limit.unwrap_or(50)).await?;
     Ok(Json(events.into_iter().map(EventDoc).collect()))
+}
+
+/// What was refused in a tenant, counted per hour, user and verb, the newest first.
+#[utoipa::path(get, path = "/api/v1/tenants/{tenant}/refusals", tag = "tenants", params(Limit), responses((status = 200, body = Vec<RefusalDoc>)))]
+pub(crate) async fn refusals(
+    State(web): State<Arc<Web>>,
+    Who(who): Who,
+    AtTenant(tenant): AtTenant,
+    Asked(limit): Asked<Limit>,
+) -> Result<Json<Vec<RefusalDoc>>, Problem> {
+    let refusals = web.manager.refusals(&who, &tenant, limit.limit.unwrap_or(50)).await?;
+    Ok(Json(refusals.into_iter().map(RefusalDoc::from).collect()))
 }

@@ -229,6 +229,16 @@ pub async fn tenants(context: &Context, verb: Option<&TenantsVerb>) -> Result<()
             let _: Value = context.client.call(Method::DELETE, &path, Payload::None).await?;
             context.output.answer(&json!({}), |output| output.line(format!("tenant {name} is destroyed")));
         }
+        Some(TenantsVerb::Refusals { name }) => {
+            let refusals: Value = context.client.get(&format!("/api/v1/tenants/{}/refusals", quote(name))).await?;
+            context.output.answer(&refusals, |output| {
+                let text = |refusal: &Value, key: &str| refusal[key].as_str().unwrap_or_default().to_owned();
+                let hour = |refusal: &Value| text(refusal, "hour").replace('T', " ").get(..13).unwrap_or_default().to_owned();
+                let rows = refusals.as_array().into_iter().flatten();
+                let rows = rows.map(|r| vec![hour(r), text(r, "actor"), text(r, "verb"), r["count"].to_string(), text(r, "object")]);
+                output.table(&["hour", "who", "verb", "times", "last on"], rows.collect());
+            });
+        }
         Some(TenantsVerb::Leave { name }) => {
             let me = me_or(context, None, "tenants").await?;
             let path = format!("/api/v1/users/{}/memberships/{}", quote(&me), quote(name));
