@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::exit;
 use crate::config::{self, Config};
-use roles::Wiring;
+use roles::{Stage, Wiring};
 
 mod app_cleanup;
 mod backend;
@@ -23,6 +23,7 @@ pub mod boot;
 mod disk_reserve;
 pub mod doctor;
 mod logs;
+mod memory;
 mod one_off;
 mod roles;
 pub mod router_process;
@@ -46,6 +47,7 @@ fn run(path: Option<&Path>, role: impl AsyncFnOnce(Config) -> Result<()>) -> Exi
         }
     };
     telemetry::start(&config.log.level);
+    memory::set_up();
     // The request path has its own threads; what is left is control work.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(16).enable_all().build();
     let runtime = match runtime {
@@ -117,6 +119,10 @@ async fn up(config: Config, own_router: bool) -> Result<()> {
 async fn serve(config: Config, begun: Instant, records: Records, keyring: Arc<Keyring>, own_router: bool) -> Result<()> {
     let tree = Arc::new(Embedded::open(records.pool()).await?);
     let mut wiring = Wiring::new(config, records, keyring, tree);
+    wiring.spawn(Stage::Core, "allocator", |stop| async move {
+        memory::trim(stop).await;
+        Ok(())
+    });
     wiring.start(if own_router { &["router"] } else { &[] }).await?;
     let ready = begun.elapsed().as_millis();
     let (dashboard, ssh) = (wiring.config.dashboard(), wiring.config.ssh_url());

@@ -10,8 +10,10 @@ use http::{StatusCode, header};
 use model::{Code, UserError};
 use serde::de::DeserializeOwned;
 
-use crate::middleware::MAX_BODY;
 use crate::problem::Problem;
+
+/// Largest body of a request in bytes: the largest config, with room for its coding.
+pub(crate) const MAX_BODY: usize = 256 * 1024;
 
 /// How much of a body that is too large is read and thrown away: a client that still writes would not see the answer.
 const DRAINED: usize = 64 * 1024 * 1024;

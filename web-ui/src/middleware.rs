@@ -11,11 +11,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use model::{Code, UserError};
 
 use crate::caller::{self, Access, Caller, Proof};
+use crate::extract::MAX_BODY;
 use crate::problem::{Problem, no_such_path};
 use crate::{Web, pages, stream_limits};
-
-/// Largest body of a request in bytes: the largest config, with room for its coding.
-pub(crate) const MAX_BODY: usize = 256 * 1024;
 
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; \
     form-action 'self'; base-uri 'none'; frame-ancestors 'none'; manifest-src 'self'; require-trusted-types-for 'script'; \

@@ -20,8 +20,7 @@ const ORIGIN: &str = "ssh";
 /// The manager behind gitreceive; verbs go through the same routes as the API.
 pub struct ManagerBackend {
     pub manager: Arc<Manager>,
-    pub web: web_ui::WebUi,
-    pub oneoffs: slugrunner::OneOffs,
+    pub verbs: verbs::SshVerbs,
     pub disk_reserve: DiskReserve,
 }
 
@@ -107,7 +106,7 @@ impl Backend for ManagerBackend {
     }
 
     async fn verb(&self, call: VerbCall) -> u8 {
-        verbs::run(self, call).await
+        verbs::run(&self.verbs, call).await
     }
 }
 

@@ -1,18 +1,18 @@
 //! `ssh paas@host run -a app -- command`: a command of the current release in a fresh container, with the client's terminal.
 
 use gitreceive::VerbCall;
+use manager::Manager;
 use model::{AppPath, Code, EnvName, UserError, push_output};
-use slugrunner::OneOffRequest;
 use slugrunner::runtime::OutputChunk;
+use slugrunner::{OneOffRequest, OneOffs};
 use tokio::io::AsyncWriteExt;
 
-use super::backend::ManagerBackend;
 use crate::cli::args::Target;
 use crate::cli::{commands, exit};
 
 /// Runs the command; its exit status.
-pub async fn run(backend: &ManagerBackend, mut call: VerbCall, target: &Target, command: &[String]) -> u8 {
-    match attempt(backend, &mut call, target, command).await {
+pub async fn run(manager: &Manager, one_offs: &OneOffs, mut call: VerbCall, target: &Target, command: &[String]) -> u8 {
+    match attempt(manager, one_offs, &mut call, target, command).await {
         Ok(status) => status,
         Err(user_error) => {
             let text = push_output::user_error(&user_error).join("\r\n") + "\r\n";
@@ -24,8 +24,8 @@ pub async fn run(backend: &ManagerBackend, mut call: VerbCall, target: &Target, 
     }
 }
 
-async fn attempt(backend: &ManagerBackend, call: &mut VerbCall, target: &Target, command: &[String]) -> Result<u8, UserError> {
-    let who = backend.manager.identity(&call.who.user, "ssh").await?;
+async fn attempt(manager: &Manager, one_offs: &OneOffs, call: &mut VerbCall, target: &Target, command: &[String]) -> Result<u8, UserError> {
+    let who = manager.identity(&call.who.user, "ssh").await?;
     let named = target.app.as_deref().ok_or_else(|| UserError::new(Code::BadRequest, "which app?").next("run -a acme/shop -- bash"))?;
     let path: AppPath = named.parse()?;
     let env = match (&target.env, &path.env) {
@@ -33,12 +33,12 @@ async fn attempt(backend: &ManagerBackend, call: &mut VerbCall, target: &Target,
         (None, Some(env)) => env.clone(),
         (None, None) => EnvName::dev(),
     };
-    let app = backend.manager.resolve(&who, &path).await?.in_env(env);
-    let spec = backend.manager.one_off(&who, &app, command).await?;
+    let app = manager.resolve(&who, &path).await?.in_env(env);
+    let spec = manager.one_off(&who, &app, command).await?;
     let mut size = call.terminal.as_ref().map(|terminal| terminal.size.clone());
     let terminal = size.as_mut().map(|size| *size.borrow_and_update());
     let request = OneOffRequest { app, release: spec.release, command: quoted(command), terminal };
-    let mut run = backend.oneoffs.run(request).await?;
+    let mut run = one_offs.run(request).await?;
 
     if let Some(mut size) = size {
         let resizer = run.resizer();

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use clap::Parser;
 use clap::error::ErrorKind;
 use gitreceive::VerbCall;
+use manager::Manager;
 use model::{Code, UserError};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, mpsc};
 
-use super::backend::ManagerBackend;
 use super::one_off;
 use crate::cli::args::{Cli, Command};
 use crate::cli::argv::{misread, split_colon, wants_json};
@@ -42,8 +42,15 @@ impl Sink for Channel {
     }
 }
 
+/// What verbs over SSH work on: the same routes as the API.
+pub struct SshVerbs {
+    pub manager: Arc<Manager>,
+    pub web: web_ui::WebUi,
+    pub one_offs: slugrunner::OneOffs,
+}
+
 /// Runs a verb; its exit status.
-pub async fn run(backend: &ManagerBackend, call: VerbCall) -> u8 {
+pub async fn run(ssh: &SshVerbs, call: VerbCall) -> u8 {
     let words = split_colon([String::from("slipway")].into_iter().chain(call.words.iter().cloned()).map(OsString::from));
     let json = wants_json(&words);
     let (words_in, mut words_out) = mpsc::unbounded_channel::<(bool, Vec<u8>)>();
@@ -53,7 +60,7 @@ pub async fn run(backend: &ManagerBackend, call: VerbCall) -> u8 {
         && let Command::Run { target, command } = &cli.command
     {
         let (target, command) = (target.clone(), command.clone());
-        return one_off::run(backend, call, &target, &command).await;
+        return one_off::run(&ssh.manager, &ssh.one_offs, call, &target, &command).await;
     }
     let VerbCall { who, mut stdout, mut stderr, gone, .. } = call;
     let easing = pressure.clone();
@@ -74,7 +81,7 @@ pub async fn run(backend: &ManagerBackend, call: VerbCall) -> u8 {
     });
     let output = Console::new(Box::new(Channel { words: words_in, pressure }), json);
     let status = tokio::select! {
-        status = verb(backend, &who, parsed, &output) => status,
+        status = verb(ssh, &who, parsed, &output) => status,
         // Logs and the like have no end of their own.
         () = gone.cancelled() => exit::FAILED,
     };
@@ -87,7 +94,7 @@ pub async fn run(backend: &ManagerBackend, call: VerbCall) -> u8 {
     status
 }
 
-async fn verb(backend: &ManagerBackend, who: &gitreceive::Identity, parsed: Result<Cli, clap::Error>, output: &Console) -> u8 {
+async fn verb(ssh: &SshVerbs, who: &gitreceive::Identity, parsed: Result<Cli, clap::Error>, output: &Console) -> u8 {
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
@@ -105,14 +112,14 @@ async fn verb(backend: &ManagerBackend, who: &gitreceive::Identity, parsed: Resu
             return exit::USAGE;
         }
     };
-    let identity = match backend.manager.identity(&who.user, "ssh").await {
+    let identity = match ssh.manager.identity(&who.user, "ssh").await {
         Ok(identity) => identity,
         Err(user_error) => {
             output.error(&user_error);
             return exit::DENIED;
         }
     };
-    let context = Context { client: Client::router(backend.web.router_for(identity)), output: output.clone(), local: false };
+    let context = Context { client: Client::router(ssh.web.router_for(identity)), output: output.clone(), local: false };
     let result = match commands::run(&context, &cli).await {
         Some(result) => result,
         None => Err(CallError::from(

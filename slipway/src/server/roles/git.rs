@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use super::{Role, Stage, made};
 use crate::config::Config;
 use crate::server::disk_reserve::DiskReserve;
+use crate::server::verbs::SshVerbs;
 use crate::server::{app_cleanup, backend};
 
 pub const ROLE: Role = Role {
@@ -19,8 +20,8 @@ async fn start(wiring: &mut super::Wiring) -> Result<()> {
     let config = wiring.config.clone();
     let disk_reserve = DiskReserve::new(config.platform.data_dir.clone(), config.disk.reserve_mb * 1_000_000);
     let (manager, web) = (made(&wiring.manager)?.clone(), made(&wiring.web)?.clone());
-    let oneoffs = made(&wiring.one_offs)?.clone();
-    let backend = Arc::new(backend::ManagerBackend { manager: manager.clone(), web, oneoffs, disk_reserve });
+    let verbs = SshVerbs { manager: manager.clone(), web, one_offs: made(&wiring.one_offs)?.clone() };
+    let backend = Arc::new(backend::ManagerBackend { manager: manager.clone(), verbs, disk_reserve });
     let git = gitreceive::Server::bind(settings(&config)?, backend)
         .await
         .with_context(|| format!("could not listen on {} for git", config.ssh.listen))?;
