@@ -52,6 +52,9 @@ impl Manager {
         for key in set.keys().chain(&unset) {
             check_key(key)?;
         }
+        if let Some((key, _)) = set.iter().find(|(_, value)| value.contains('\0')) {
+            return Err(config_errors::nul_in_value(key));
+        }
         let env = self.ensure_env(app).await?;
         let mut config = self.open_config(&env)?;
         let before = config.clone();

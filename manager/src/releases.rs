@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::Utc;
 use model::health::Probe;
+use model::manifest::MAX_PROCESSES;
 use model::{
     AppEnv, HealthCheck, Hostname, Manifest, ProcessName, ProcessSpec, Release, ReleaseNumber, ReleaseState, RunSpec, UserError,
     release::Cause,
@@ -28,6 +29,9 @@ pub(crate) fn process_specs(
     let mut names: BTreeSet<&ProcessName> = found.keys().chain(manifest.processes.keys()).collect();
     let special = manifest.environments.get(&app.env);
     names.extend(special.into_iter().flat_map(|hints| hints.processes.keys()));
+    if names.len() > MAX_PROCESSES {
+        return Err(processes::too_many_processes(app, names.len(), MAX_PROCESSES));
+    }
     let mut specs = BTreeMap::new();
     for name in names {
         let hints = manifest.process_in(&app.env, name);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use model::manifest::MAX_INSTANCES;
 use model::{AppEnv, ProcessName, RunSpec, UserError};
 use serde_json::json;
 
@@ -11,9 +12,6 @@ use crate::rollout::projection;
 use crate::user_errors::apps::unknown_app;
 use crate::user_errors::processes;
 use crate::{Manager, OrInternal};
-
-/// Most instances of one process type.
-const MAX_COUNT: u32 = 1_000;
 
 impl Manager {
     /// Sets counts of process types; gives all counts afterwards.
@@ -29,8 +27,8 @@ impl Manager {
             None => None,
         };
         for (process, count) in counts {
-            if *count > MAX_COUNT {
-                return Err(processes::too_many_instances(process, *count, MAX_COUNT));
+            if *count > MAX_INSTANCES {
+                return Err(processes::too_many_instances(process, *count, MAX_INSTANCES));
             }
             if let Some(spec) = &spec {
                 check_process(app, spec, process)?;
@@ -41,6 +39,7 @@ impl Manager {
             return Err(unknown_app(&app.app_ref()));
         };
         env.counts.extend(counts.iter().map(|(process, count)| (process.clone(), *count)));
+        check_instances(app, &env.counts)?;
         change.save_env(&env).await.or_internal()?;
         self.record(&mut change, who, Verb::PsScale, Some(&app.tenant), app.to_string(), json!(counts)).await?;
         change.commit().await.or_internal()?;
@@ -81,4 +80,10 @@ impl Manager {
 
 fn check_process(app: &AppEnv, spec: &RunSpec, process: &ProcessName) -> Result<(), UserError> {
     if spec.processes.contains_key(process) { Ok(()) } else { Err(processes::unknown_process(app, spec, process)) }
+}
+
+/// Refuses more instances than an app may have in an environment.
+pub(crate) fn check_instances(app: &AppEnv, counts: &BTreeMap<ProcessName, u32>) -> Result<(), UserError> {
+    let all: u64 = counts.values().map(|count| u64::from(*count)).sum();
+    if all > u64::from(MAX_INSTANCES) { Err(processes::too_many_instances_in_all(app, all, MAX_INSTANCES)) } else { Ok(()) }
 }

@@ -19,6 +19,15 @@ use node::{Node, Table};
 /// Largest `app.yaml` that is read, in bytes.
 pub const MAX_BYTES: usize = 64 * 1024;
 
+/// Most process types of an app, and most environments that `app.yaml` names.
+pub const MAX_PROCESSES: usize = 50;
+
+/// Most instances of one app in one environment, all process types together.
+pub const MAX_INSTANCES: u32 = 1_000;
+
+/// Longest command of a process, in bytes: the system takes no argument of more than 128 KiB.
+pub const MAX_COMMAND: usize = 16 * 1024;
+
 /// A read `app.yaml`. The default is that of a repository without one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -190,7 +199,11 @@ fn variables(node: Node) -> Result<BTreeMap<String, String>, ManifestError> {
         if !is_variable(&name) {
             return Err(key.error(format!("`{name}` is not a variable name: letters, digits and underscores, not starting with a digit")));
         }
-        variables.insert(name, value.text()?);
+        let text = value.text()?;
+        if text.contains('\0') {
+            return Err(value.error(format!("the value of `{name}` holds a NUL byte, which no environment variable can")));
+        }
+        variables.insert(name, text);
     }
     Ok(variables)
 }
@@ -220,7 +233,7 @@ pub fn is_variable(name: &str) -> bool {
 }
 
 fn processes(node: Node) -> Result<BTreeMap<ProcessName, ProcessHints>, ManifestError> {
-    node.entries()?.into_iter().map(|(key, value)| Ok((key.name()?, process(value)?))).collect()
+    node.entries_up_to(MAX_PROCESSES, "process types")?.into_iter().map(|(key, value)| Ok((key.name()?, process(value)?))).collect()
 }
 
 /// `worker: python worker.py` is short for `worker: {command: python worker.py}`.
@@ -300,7 +313,7 @@ fn health_probe(node: &Node, table: &mut Table) -> Result<Probe, ManifestError> 
 }
 
 fn environments(node: Node) -> Result<BTreeMap<EnvName, EnvHints>, ManifestError> {
-    node.entries()?
+    node.entries_up_to(MAX_PROCESSES, "environments")?
         .into_iter()
         .map(|(key, value)| {
             let mut table = value.table(&["processes", "env"])?;
@@ -367,6 +380,17 @@ mod tests {
             refused("processes:\n  web:\n    health: {tcp: true, status: 200}"),
             "app.yaml line 3, column 13: `status`, `text` and `host` belong to an `http` check"
         );
+    }
+
+    #[test]
+    fn too_much_of_anything_is_refused_with_its_limit() {
+        let many = |lead: &str| (0..3_000).fold(format!("{lead}:\n"), |text, n| format!("{text}  p{n}: x\n"));
+        assert_eq!(refused(&many("processes")), "app.yaml line 2, column 3: 3000 process types are too many; at most 50 are allowed");
+        assert_eq!(refused(&many("environments")), "app.yaml line 2, column 3: 3000 environments are too many; at most 50 are allowed");
+        let long = format!("processes:\n  web: {}\n", "x".repeat(MAX_COMMAND + 1));
+        assert_eq!(refused(&long), "app.yaml line 2, column 8: the command is longer than 16384 bytes");
+        let nul = refused("env: {A: \"a\\0b\"}");
+        assert_eq!(nul, "app.yaml line 1, column 10: the value of `A` holds a NUL byte, which no environment variable can");
     }
 
     #[test]

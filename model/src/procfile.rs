@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::manifest::{MAX_COMMAND, MAX_PROCESSES};
 use crate::name::ProcessName;
 
 /// Why a Procfile can not be read.
@@ -32,8 +33,14 @@ pub fn parse(text: &str) -> Result<BTreeMap<ProcessName, String>, ProcfileError>
         if command.is_empty() {
             return Err(fail(format!("`{name}` has no command")));
         }
+        if command.len() > MAX_COMMAND || command.contains('\0') {
+            return Err(fail(format!("the command of `{name}` is longer than {MAX_COMMAND} bytes, or holds a NUL byte")));
+        }
         if processes.insert(name.clone(), command.to_owned()).is_some() {
             return Err(fail(format!("`{name}` stands twice")));
+        }
+        if processes.len() > MAX_PROCESSES {
+            return Err(fail(format!("more than {MAX_PROCESSES} process types")));
         }
     }
     Ok(processes)
@@ -55,6 +62,9 @@ mod tests {
     fn broken_lines_are_named() {
         assert_eq!(parse("web gunicorn").expect_err("no colon").to_string(), "Procfile line 1: expected `type: command`");
         assert_eq!(parse("web: a\nweb: b").expect_err("twice").to_string(), "Procfile line 2: `web` stands twice");
+        let many: String = (0..3_000).map(|n| format!("p{n}: x\n")).collect();
+        assert_eq!(parse(&many).expect_err("many").to_string(), "Procfile line 51: more than 50 process types");
+        assert!(parse(&format!("web: {}", "x".repeat(MAX_COMMAND + 1))).is_err());
         assert_eq!(parse("\nweb:  ").expect_err("empty").to_string(), "Procfile line 2: `web` has no command");
     }
 }

@@ -9,6 +9,7 @@ use store::records::{Change, Env, StoredRelease, StoredSlug};
 use super::Push;
 use crate::output::Output;
 use crate::releases::process_specs;
+use crate::scale::check_instances;
 use crate::user_errors::apps::unknown_app;
 use crate::user_errors::pushes;
 use crate::{Manager, OrInternal};
@@ -89,6 +90,7 @@ impl Manager {
                 changed = true;
             }
         }
+        check_instances(&push.app, &env.counts)?;
         if changed {
             change.save_env(&env).await.or_internal()?;
         }

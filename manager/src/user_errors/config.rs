@@ -15,6 +15,13 @@ pub(crate) fn too_large(app: &AppEnv, size: usize, most: usize) -> UserError {
         .next("put large values into files of the repository, or fetch them when the app starts")
 }
 
+/// A value that no environment variable can have.
+pub(crate) fn nul_in_value(key: &str) -> UserError {
+    UserError::new(Code::BadRequest, format!("the value of `{key}` holds a NUL byte"))
+        .why("No environment variable can hold one. Nothing was changed.")
+        .next("encode binary values, as in base64, and decode them in the app")
+}
+
 pub(crate) fn changed_meanwhile(app: &AppEnv) -> UserError {
     UserError::new(Code::InUse, format!("somebody else changed the config of {app} at the same time")).next("try again")
 }

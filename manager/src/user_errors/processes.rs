@@ -9,6 +9,19 @@ pub(crate) fn too_many_instances(process: &ProcessName, count: u32, most: u32) -
     UserError::new(Code::BadRequest, format!("{count} instances of `{process}` are too many")).why(format!("At most {most} are allowed."))
 }
 
+/// More instances of all process types together than `most`.
+pub(crate) fn too_many_instances_in_all(app: &AppEnv, count: u64, most: u32) -> UserError {
+    UserError::new(Code::BadRequest, format!("{app} would have {count} instances"))
+        .why(format!("At most {most} are allowed, all process types together. Nothing was changed."))
+}
+
+/// More process types than `most`, from app.yaml, the Procfile and the template together.
+pub(crate) fn too_many_processes(app: &AppEnv, count: usize, most: usize) -> UserError {
+    UserError::new(Code::BadManifest, format!("{app} has {count} process types"))
+        .why(format!("At most {most} are allowed, those of app.yaml, of the Procfile and of the template together."))
+        .next("run several things in one process, or make several apps of them")
+}
+
 pub(crate) fn nothing_to_restart(app: &AppEnv) -> UserError {
     UserError::new(Code::NoRelease, format!("{app} has no release to restart")).next(format!("git push paas-{} main", app.env))
 }

@@ -71,6 +71,15 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// The pairs of a mapping that may hold at most `most` of them.
+    pub(super) fn entries_up_to(&self, most: usize, what: &str) -> Result<Vec<(Node<'a>, Node<'a>)>, ManifestError> {
+        let entries = self.entries()?;
+        if entries.len() > most {
+            return Err(self.error(format!("{} {what} are too many; at most {most} are allowed", entries.len())));
+        }
+        Ok(entries)
+    }
+
     /// A mapping that may hold only `known` keys.
     pub(super) fn table(&self, known: &[&str]) -> Result<Table<'a>, ManifestError> {
         let mut table = Vec::new();
@@ -119,6 +128,9 @@ impl<'a> Node<'a> {
         let text = self.string()?;
         if text.trim().is_empty() || text.contains('\0') {
             return Err(self.error("expected a command".into()));
+        }
+        if text.len() > super::MAX_COMMAND {
+            return Err(self.error(format!("the command is longer than {} bytes", super::MAX_COMMAND)));
         }
         Ok(text)
     }
