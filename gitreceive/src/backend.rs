@@ -139,6 +139,9 @@ pub trait Backend: Send + Sync + 'static {
     /// The ref has moved: activates the release and reports its rollout.
     async fn post_receive(&self, push: Push, output: HookOutput) -> RolloutOutcome;
 
+    /// What a pusher should know whose push had nothing new, one line each: git itself says "Everything up-to-date".
+    async fn nothing_new(&self, app: &AppEnv) -> Vec<String>;
+
     /// Activates prepared releases or gives them up, by where the ref stands: only those that `unsettled` names, as another push
     /// to the same app may be about to move the ref.
     async fn settle(&self, app: &AppEnv, unsettled: Unsettled, refs: EnvRefs);

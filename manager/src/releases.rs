@@ -145,6 +145,12 @@ impl Manager {
         Ok(newest.filter(|stored| stored.release.state == ReleaseState::Failed))
     }
 
+    /// What a pusher is told who has nothing new to push, when the newest release failed.
+    pub async fn failed_release_to_retry(&self, app: &AppEnv) -> Result<Option<UserError>, UserError> {
+        let failed = self.newest_failed(app).await?;
+        Ok(failed.map(|stored| errors::up_to_date_but_failed(&stored.release)))
+    }
+
     /// Tries a failed release again: a new release of the same image, with the config of now. Without a number: the newest.
     pub async fn retry(&self, who: &Identity, app: &AppEnv, which: Option<ReleaseNumber>) -> Result<ReleaseNumber, UserError> {
         self.reach_env(who, Verb::ReleasesRetry, app).await?;

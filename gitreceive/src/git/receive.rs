@@ -110,6 +110,13 @@ async fn run(state: &Arc<ServerState>, push: &Arc<RunningPush>, pipes: Pipes) ->
     } else if push.is_unexplained() && (stdout.disk_full || stderr.disk_full) {
         write_error(&pusher, &user_errors::disk_full(app));
     }
+    let is_empty = push.commit.get().is_none() && matches!(&status, Ok(status) if status.success());
+    if is_empty {
+        for line in state.backend.nothing_new(app).await {
+            // A spool that is too full for a few lines has no reader.
+            let _ = pusher.push(Bytes::from(format!("{line}\n")));
+        }
+    }
     match status {
         Ok(status) if status.success() => match push.rollout_outcome() {
             Some(RolloutOutcome::Failed) => 1,

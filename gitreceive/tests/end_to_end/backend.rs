@@ -117,6 +117,10 @@ impl Backend for TestBackend {
         self.note(format!("settle {app} {at}"));
     }
 
+    async fn nothing_new(&self, app: &AppEnv) -> Vec<String> {
+        vec![format!(" !     the backend's word on {app}")]
+    }
+
     async fn unsettled(&self) -> Vec<AppEnv> {
         self.unsettled.lock().expect("the backend").clone()
     }

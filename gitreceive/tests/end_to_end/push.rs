@@ -186,3 +186,14 @@ fn the_same_pack_is_pushed_to_several_environments_at_once() {
     assert!(!server.objects().iter().any(|(path, _)| path.extension().is_some_and(|ext| ext == "keep")));
     ok(server.git(&server.bare(), &["fsck", "--full", "--strict"]));
 }
+
+#[test]
+fn a_push_with_nothing_new_tells_what_the_platform_knows() {
+    let server = TestServer::start();
+    let at = server.work("work");
+    let (status, first) = run(server.git(&at, &["push", "paas-dev", "main"]));
+    assert!(status == Some(0) && !first.contains("the backend's word"), "{first}");
+    let (status, again) = run(server.git(&at, &["push", "paas-dev", "main"]));
+    assert_eq!(status, Some(0), "{again}");
+    assert!(again.contains(" !     the backend's word on acme/shop/dev") && again.contains("Everything up-to-date"), "{again}");
+}

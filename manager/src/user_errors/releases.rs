@@ -33,3 +33,11 @@ pub(crate) fn did_not_fail(release: &Release) -> UserError {
         .why("Only a release that failed can be tried again.")
         .next(format!("slipway rollback {} {}   # brings back what it was", release.number, target(&release.app)))
 }
+
+/// A push with nothing new, after a release that failed.
+pub(crate) fn up_to_date_but_failed(release: &Release) -> UserError {
+    UserError::new(Code::RolloutTimeout, format!("{} of {} failed, and this push brings nothing new", release.number, release.app))
+        .why(release.reason.clone().unwrap_or_default())
+        .next(format!("slipway releases:retry {}   # tries it again, with the config of now", target(&release.app)))
+        .next("or mend it, commit and push again")
+}

@@ -95,6 +95,17 @@ impl Backend for ManagerBackend {
         }
     }
 
+    async fn nothing_new(&self, app: &AppEnv) -> Vec<String> {
+        match self.manager.failed_release_to_retry(app).await {
+            Ok(Some(user_error)) => model::push_output::user_error(&user_error),
+            Ok(None) => Vec::new(),
+            Err(user_error) => {
+                tracing::warn!(%app, %user_error, "whether the newest release failed is not known");
+                Vec::new()
+            }
+        }
+    }
+
     async fn settle(&self, app: &AppEnv, unsettled: Unsettled, refs: EnvRefs) {
         if let Err(user_error) = self.settle_by(app, unsettled, refs).await {
             tracing::error!(%app, %user_error, "could not settle a push; it is tried again at the next start");
