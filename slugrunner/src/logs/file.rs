@@ -2,9 +2,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::{LogFilter, LogLimits, LogLine};
+
+/// Bytes that are read at once; longer than any line.
+const BLOCK: usize = 64 * 1024;
 
 /// The only writer of an app's log files.
 #[derive(Debug)]
@@ -73,17 +77,49 @@ impl LogFile {
         let mut found = Vec::new();
         for n in 0..=self.limits.files {
             let path = if n == 0 { self.path.clone() } else { self.aside(n) };
-            let Ok(bytes) = std::fs::read(&path) else { break };
-            for line in bytes.rsplit(|byte| *byte == b'\n') {
-                if found.len() >= count {
-                    break;
-                }
-                if let Some(line) = std::str::from_utf8(line).ok().and_then(LogLine::parse).filter(|line| filter.takes(line)) {
+            let Ok(file) = File::open(&path) else { break };
+            let read = lines_backwards(&file, |line| {
+                if found.len() < count
+                    && let Some(line) = std::str::from_utf8(line).ok().and_then(LogLine::parse).filter(|line| filter.takes(line))
+                {
                     found.push(line);
                 }
+                found.len() < count
+            });
+            if let Err(error) = read {
+                tracing::warn!(%error, path = %path.display(), "a log could not be read to its beginning");
             }
         }
         found.reverse();
         found
     }
+}
+
+/// Reads the lines of a file from its end, as long as `wanted` says so. One block is held, and the line that it cuts: a file is as
+/// large as its limit, and what a reader once allocated stays with the process.
+fn lines_backwards(file: &File, mut wanted: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+    let mut at = file.metadata()?.len();
+    let mut block = vec![0; BLOCK];
+    // The end of a line whose beginning is in an earlier block.
+    let mut rest: Vec<u8> = Vec::new();
+    while at > 0 {
+        let length = BLOCK.min(usize::try_from(at).unwrap_or(BLOCK));
+        at -= length as u64;
+        file.read_exact_at(&mut block[..length], at)?;
+        let mut pieces = block[..length].rsplit(|byte| *byte == b'\n').peekable();
+        while let Some(piece) = pieces.next() {
+            rest.splice(..0, piece.iter().copied());
+            let is_whole = pieces.peek().is_some() || at == 0;
+            if is_whole {
+                if !rest.is_empty() && !wanted(&rest) {
+                    return Ok(());
+                }
+                rest.clear();
+            } else if rest.len() > BLOCK {
+                // Longer than any line that is written here.
+                rest.clear();
+            }
+        }
+    }
+    Ok(())
 }

@@ -65,3 +65,29 @@ fn bytes_become_one_valid_capped_line() {
     assert_eq!(line.text, "ab\u{fffd}c");
     assert_eq!(LogLine::parse(&line.to_string()), Some(line));
 }
+
+#[test]
+fn a_tail_reads_no_more_of_a_file_than_its_end() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let logs = LogStore::new(dir.path(), LogLimits { file_bytes: u64::MAX, files: 1 });
+    logs.app(&app()).append(&[line(1)]);
+    // A hole that no memory holds.
+    let file = std::fs::File::options().write(true).open(dir.path().join("acme/shop/dev/log")).expect("the file");
+    file.set_len(1 << 40).expect("a sparse file");
+    logs.app(&app()).append(&[line(2), line(3), line(4)]);
+    assert_eq!(logs.tail(&app(), 2, &LogFilter::default()), [line(3), line(4)]);
+}
+
+#[test]
+fn lines_across_the_blocks_of_a_file_are_whole() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let logs = LogStore::new(dir.path(), LogLimits::default());
+    let long = |n: usize| LogLine { text: format!("{n} {}", "é".repeat(n % 5_000)), ..line(n) };
+    let lines: Vec<LogLine> = (0..3_000).map(|n| long(n * 7)).collect();
+    for batch in lines.chunks(50) {
+        logs.app(&app()).append(batch);
+    }
+    assert!(std::fs::metadata(dir.path().join("acme/shop/dev/log")).expect("the file").len() > 2 << 20);
+    assert_eq!(logs.tail(&app(), 700, &LogFilter::default()), lines[2_300..]);
+    assert_eq!(logs.tail(&app(), 10_000, &LogFilter::default()).last(), lines.last());
+}
