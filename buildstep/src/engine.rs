@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::auth::DockerCredentials;
@@ -30,6 +30,9 @@ pub use types::{
 use transfer_progress::TransferProgress;
 
 use crate::timeouts::{CHANGE, QUERY, STALL, TRANSFER, stall_guard};
+
+/// How long a network that somebody else is making may take to appear.
+const MADE_BY_ANOTHER: Duration = Duration::from_secs(3);
 
 /// A failure of the engine, with what was being done.
 #[derive(Debug, thiserror::Error)]
@@ -428,10 +431,20 @@ impl Engine {
             labels: Some(HashMap::from([("slipway.kind".to_owned(), "build".to_owned())])),
             ..Default::default()
         };
-        match self.docker().await?.create_network(request).within(CHANGE, "make the network of builds").await {
-            Err(error) if error.status() != Some(409) => Err(error),
-            _ => Ok(()),
+        let Err(error) = self.docker().await?.create_network(request).within(CHANGE, "make the network of builds").await else {
+            return Ok(());
+        };
+        // Another build or the supervisor may be making it: the engine calls that a conflict of names or of addresses, and does not
+        // show it before it is done.
+        let deadline = Instant::now() + MADE_BY_ANOTHER;
+        while error.status().is_some() && Instant::now() < deadline {
+            match self.docker().await?.inspect_network(name, None).within(QUERY, "look for the network of builds").await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_missing() => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(error) => return Err(error),
+            }
         }
+        Err(error)
     }
 
     /// Makes a volume unless it is there.

@@ -79,3 +79,24 @@ async fn one_that_was_taken_away_is_made_anew() {
     }
     builder.close().await;
 }
+
+/// The engine says of a network that is being made neither that it is there nor that its name is taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_builds_at_once_agree_on_their_network() {
+    let builder = Arc::new(TestBuilder::new("namespace-first", Limits::default()).await);
+    // The layers are there before, so that all ask for the network at once.
+    builder.buildstep.boot_template(&"procfile".parse().expect("a name"), &|_| {}).await.expect("layers");
+    let apps: Vec<AppEnv> = (0..4).map(|n| format!("testing/namespace-first-{n}/dev").parse().expect("an app")).collect();
+    let mut builds = tokio::task::JoinSet::new();
+    for app in &apps {
+        let (builder, job) = (builder.clone(), builder.job_of(app.clone(), &telling("true")));
+        builds.spawn(async move { builder.build_with(&job, CancellationToken::new(), Arc::default()).await.map(drop) });
+    }
+    while let Some(built) = builds.join_next().await {
+        built.expect("no panic").unwrap_or_else(|user_error| panic!("{user_error}"));
+    }
+    for app in &apps {
+        builder.buildstep.purge_cache(&app.app_ref()).await.expect("purged");
+    }
+    Arc::into_inner(builder).expect("no build holds it").close().await;
+}
