@@ -21,15 +21,14 @@ fn unused(images: &[ListedImage], current: &HashSet<LayerName>, scope: &str, now
         if image.names.is_empty() && image.labels.get(LAYER_LABEL).is_some_and(|maker| maker == scope) {
             names.push(image.id.clone());
         } else if is_old(image) && !found.iter().any(|(_, layer, _)| current.contains(layer)) {
-            let is_others = |referrer: &Option<String>| referrer.as_ref().is_some_and(|referrer| referrer != scope);
-            let is_shared = found.iter().any(|(_, _, referrer)| is_others(referrer));
+            let others = |referrer: &Option<String>| referrer.as_ref().is_some_and(|referrer| referrer != scope);
+            let is_shared = found.iter().any(|(_, _, referrer)| others(referrer));
             // The name that all share goes with the last reference.
-            names.extend(
-                found
-                    .iter()
-                    .filter(|(_, _, referrer)| !is_others(referrer) && !(is_shared && referrer.is_none()))
-                    .map(|(name, ..)| (*name).clone()),
-            );
+            let goes = |referrer: &Option<String>| match referrer {
+                Some(referrer) => referrer == scope,
+                None => !is_shared,
+            };
+            names.extend(found.iter().filter(|(_, _, referrer)| goes(referrer)).map(|(name, ..)| (*name).clone()));
         }
     }
     names
