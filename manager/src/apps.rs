@@ -135,6 +135,7 @@ impl Manager {
             }
         }
         let mut change = self.records.change().await.or_internal()?;
+        change.release_hostnames_of(app, Utc::now()).await.or_internal()?;
         change.remove_app(app).await.or_internal()?;
         let names: Vec<EnvName> = envs.iter().map(|env| env.app.env.clone()).collect();
         change.add_app_cleanup(app, &names, Utc::now()).await.or_internal()?;

@@ -39,6 +39,7 @@ use store::{Keyring, Live, Records};
 
 pub use app_cleanup::{AppCleanup, CleanupIncomplete};
 pub use authorize::{Object, Verb};
+pub use domains::DomainProof;
 pub use identity::Identity;
 pub use output::Output;
 pub use push::builder::{self, Builder};
@@ -76,6 +77,7 @@ pub struct Manager {
     pub(crate) builder: Arc<dyn Builder>,
     pub(crate) placement: Arc<dyn Placement>,
     app_cleanup: std::sync::OnceLock<Arc<dyn AppCleanup>>,
+    domain_proof: std::sync::OnceLock<Arc<dyn DomainProof>>,
     pub(crate) logs: push::build_log::BuildLogs,
     pub(crate) queue: push::queue::Queue,
     pub(crate) passwords: passwords::Passwords,
@@ -104,6 +106,7 @@ impl Manager {
             builder,
             placement,
             app_cleanup: std::sync::OnceLock::new(),
+            domain_proof: std::sync::OnceLock::new(),
             logs,
             queue,
             passwords,

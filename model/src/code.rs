@@ -50,6 +50,9 @@ codes! {
     /// The environment is in use and can not be changed.
     InUse = "SW-A423",
 
+    /// Nobody has proven yet that a domain is theirs.
+    DomainUnproven = "SW-A424",
+
     /// The SSH key belongs to nobody.
     UnknownKey = "SW-K401",
     /// The key text is not a public key.

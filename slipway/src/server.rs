@@ -22,6 +22,7 @@ mod backend;
 pub mod boot;
 mod disk_reserve;
 pub mod doctor;
+mod domain_proof;
 mod logs;
 mod memory;
 mod one_off;

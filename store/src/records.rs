@@ -154,6 +154,7 @@ fn migrations() -> Migrator {
             one(5, "token scopes", include_str!("../migrations/0005_token_scopes.sql")),
             one(6, "invitations", include_str!("../migrations/0006_invitations.sql")),
             one(7, "refusals", include_str!("../migrations/0007_refusals.sql")),
+            one(8, "domains", include_str!("../migrations/0008_domains.sql")),
         ]),
         ..Migrator::DEFAULT
     }

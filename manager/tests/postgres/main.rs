@@ -1,6 +1,7 @@
 //! The manager over a real PostgreSQL, with a builder, a cleanup and instances whose states the tests drive.
 
 mod app_cleanup;
+mod domains;
 mod limits;
 mod membership;
 mod platform;

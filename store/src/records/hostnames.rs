@@ -1,6 +1,6 @@
 //! Host names: each is taken by one app in one environment.
 
-use model::{AppEnv, Hostname, Time};
+use model::{AppEnv, AppRef, Hostname, TenantName, Time};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
@@ -55,6 +55,67 @@ impl Change {
             .execute(&mut *self.tx)
             .await
             .map_err(at("taking a host name"))?;
+        Ok(())
+    }
+
+    /// The token by which an app proves that it owns a domain: `fresh` at the first call, the same one afterwards.
+    pub async fn claim_domain(&mut self, hostname: &Hostname, app: &AppEnv, fresh: &str, now: Time) -> Result<String, RecordsError> {
+        let row = sqlx::query(
+            "INSERT INTO domain_claims (hostname, tenant, app, env, token, since) VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (hostname, tenant, app, env) DO UPDATE SET since = excluded.since RETURNING token",
+        )
+        .bind(hostname.as_str())
+        .bind(app.tenant.as_str())
+        .bind(app.app.as_str())
+        .bind(app.env.as_str())
+        .bind(fresh)
+        .bind(now)
+        .fetch_one(&mut *self.tx)
+        .await
+        .map_err(at("claiming a domain"))?;
+        row.try_get("token").map_err(at("token"))
+    }
+
+    /// Whether another tenant gave up a domain after a time.
+    pub async fn was_released_by_another(&mut self, hostname: &Hostname, tenant: &TenantName, after: Time) -> Result<bool, RecordsError> {
+        let row = sqlx::query("SELECT 1 FROM released_hostnames WHERE hostname = $1 AND tenant <> $2 AND at > $3")
+            .bind(hostname.as_str())
+            .bind(tenant.as_str())
+            .bind(after)
+            .fetch_optional(&mut *self.tx)
+            .await
+            .map_err(at("reading released domains"))?;
+        Ok(row.is_some())
+    }
+
+    /// Records that an app, which is about to be removed, gives up its added host names.
+    pub async fn release_hostnames_of(&mut self, app: &AppRef, now: Time) -> Result<(), RecordsError> {
+        sqlx::query(
+            "INSERT INTO released_hostnames (hostname, tenant, at)
+             SELECT hostname, tenant, $3 FROM hostnames WHERE tenant = $1 AND app = $2 AND NOT platform
+             ON CONFLICT (hostname) DO UPDATE SET tenant = excluded.tenant, at = excluded.at",
+        )
+        .bind(app.tenant.as_str())
+        .bind(app.app.as_str())
+        .bind(now)
+        .execute(&mut *self.tx)
+        .await
+        .map_err(at("releasing host names"))?;
+        Ok(())
+    }
+
+    /// Records that a tenant gives up a domain.
+    pub async fn release_hostname(&mut self, hostname: &Hostname, tenant: &TenantName, now: Time) -> Result<(), RecordsError> {
+        sqlx::query(
+            "INSERT INTO released_hostnames (hostname, tenant, at) VALUES ($1, $2, $3)
+             ON CONFLICT (hostname) DO UPDATE SET tenant = excluded.tenant, at = excluded.at",
+        )
+        .bind(hostname.as_str())
+        .bind(tenant.as_str())
+        .bind(now)
+        .execute(&mut *self.tx)
+        .await
+        .map_err(at("releasing a host name"))?;
         Ok(())
     }
 

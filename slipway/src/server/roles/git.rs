@@ -8,7 +8,7 @@ use super::{Role, Stage, made};
 use crate::config::Config;
 use crate::server::disk_reserve::DiskReserve;
 use crate::server::verbs::SshVerbs;
-use crate::server::{app_cleanup, backend};
+use crate::server::{app_cleanup, backend, domain_proof};
 
 pub const ROLE: Role = Role {
     name: "gitreceive",
@@ -32,6 +32,7 @@ async fn start(wiring: &mut super::Wiring) -> Result<()> {
         logs: made(&wiring.logs)?.clone(),
     };
     manager.set_app_cleanup(Arc::new(parts));
+    manager.set_domain_proof(Arc::new(domain_proof::SystemDns::default()));
     // What an earlier server did not get done. The engine may be away: nobody waits for it here.
     tokio::spawn(async move {
         if let Err(user_error) = manager.clean_up_all().await {
