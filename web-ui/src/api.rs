@@ -21,6 +21,7 @@ mod builds;
 pub(crate) mod documents;
 mod envs;
 mod invitations;
+mod membership_documents;
 mod people;
 mod platform;
 mod tenants;

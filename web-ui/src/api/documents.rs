@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use model::{AppRef, EnvName, ProcessName, TeamName, TenantName, Time, UserName};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use store::records::{Invitation, Member, Refusal, Role, SshKey, Taken, TokenInfo, TokenScope, User};
+use store::records::{Member, Role, SshKey, Taken, TokenInfo, TokenScope, User};
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, Object, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
@@ -205,30 +205,6 @@ documents! {
         #[schema(value_type = String, example = "ada")] pub(crate) user: UserName,
         #[schema(value_type = String, example = "owner")] pub(crate) role: Role,
     }
-    /// Whether the user is a member now, or invited.
-    MemberSetDoc { pub(crate) invited: bool }
-    /// A membership that its user may accept.
-    InvitationDoc {
-        #[schema(value_type = String, example = "acme")] pub(crate) tenant: TenantName,
-        #[schema(value_type = String, example = "web")] pub(crate) team: TeamName,
-        #[schema(value_type = String, example = "ada")] pub(crate) user: UserName,
-        #[schema(value_type = String, example = "deployer")] pub(crate) role: Role,
-        /// Who invited.
-        #[schema(example = "bob")] pub(crate) invited_by: String,
-        #[schema(value_type = String, format = DateTime)] pub(crate) at: Time,
-    }
-    /// The refusals of one verb to one user in one hour.
-    RefusalDoc {
-        #[schema(value_type = String, format = DateTime)] pub(crate) hour: Time,
-        #[schema(example = "vic")] pub(crate) actor: String,
-        #[schema(example = "restart")] pub(crate) verb: String,
-        pub(crate) count: u64,
-        /// The object of the last one.
-        #[schema(example = "acme/shop/dev")] pub(crate) object: String,
-        /// From where the last one came.
-        pub(crate) origin: String,
-        #[schema(value_type = String, format = DateTime)] pub(crate) last_at: Time,
-    }
     /// A token; it is shown once.
     Token { #[schema(example = "slw_…")] pub(crate) token: String }
     /// What somebody is signed in with; never the token itself.
@@ -320,20 +296,6 @@ impl From<TokenInfo> for TokenDoc {
 impl From<Member> for MemberDoc {
     fn from(member: Member) -> Self {
         Self { tenant: member.tenant, team: member.team, user: member.user, role: member.role }
-    }
-}
-
-impl From<Invitation> for InvitationDoc {
-    fn from(invitation: Invitation) -> Self {
-        let Member { tenant, team, user, role } = invitation.member;
-        Self { tenant, team, user, role, invited_by: invitation.invited_by, at: invitation.at }
-    }
-}
-
-impl From<Refusal> for RefusalDoc {
-    fn from(refusal: Refusal) -> Self {
-        let Refusal { hour, actor, verb, count, object, origin, last_at } = refusal;
-        Self { hour, actor, verb, count, object, origin, last_at }
     }
 }
 

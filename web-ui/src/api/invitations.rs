@@ -6,7 +6,8 @@ use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use model::{TenantName, UserName};
 
-use super::documents::{Done, InvitationDoc, MemberDoc};
+use super::documents::{Done, MemberDoc};
+use super::membership_documents::InvitationDoc;
 use super::tenants::AtMember;
 use crate::Web;
 use crate::caller::Who;

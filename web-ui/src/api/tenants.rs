@@ -9,9 +9,8 @@ use manager::members::MemberSet;
 use model::{TenantName, UserName};
 use store::records::Member;
 
-use super::documents::{
-    Done, EventDoc, InvitationDoc, Limit, MemberDoc, MemberSetDoc, NewRole, NewTeam, NewTenant, RefusalDoc, TenantPolicy,
-};
+use super::documents::{Done, EventDoc, Limit, MemberDoc, NewRole, NewTeam, NewTenant, TenantPolicy};
+use super::membership_documents::{InvitationDoc, MemberSetDoc, RefusalDoc};
 use crate::Web;
 use crate::caller::Who;
 use crate::extract::{Asked, Body};
