@@ -8,6 +8,9 @@ use tokio::io::AsyncReadExt;
 
 use crate::harness::{TestServer, ok};
 
+/// Path and content of a file in an archive.
+type ArchivedFile = (String, Vec<u8>);
+
 #[test]
 fn a_quarantined_commit_is_read_listed_archived_and_surveyed() {
     let server = TestServer::start();
@@ -119,7 +122,7 @@ fn attributes_of_the_pushed_tree_are_ignored() {
     ok(server.git(&at, &["update-index", "--add", "--cacheinfo", &format!("100644,{},.gitattributes", blob.trim())]));
     std::fs::write(server.dir.path().join("message"), "x".repeat(1_000_000)).expect("a file");
     ok(server.git(&at, &["commit", "-q", "-F", "../message"]));
-    let found: Arc<Mutex<Vec<(String, Vec<u8>)>>> = Arc::default();
+    let found: Arc<Mutex<Vec<ArchivedFile>>> = Arc::default();
     let keep = found.clone();
     server.backend.on_pre(move |push, _| {
         let keep = keep.clone();
@@ -144,7 +147,7 @@ async fn names(source: &CommitSource, root: &Path) -> String {
 }
 
 /// Names and contents of an archive's files, read from the headers of its 512-byte blocks.
-async fn files(source: &CommitSource, root: &Path) -> Vec<(String, Vec<u8>)> {
+async fn files(source: &CommitSource, root: &Path) -> Vec<ArchivedFile> {
     let mut archive = source.archive(root).expect("an archive");
     let mut tar = Vec::new();
     archive.tar.read_to_end(&mut tar).await.expect("the tar");
