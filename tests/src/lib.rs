@@ -3,7 +3,7 @@
 //! Everything a test starts is its own (directories, ports, networks, keys) and is stopped and removed when it is dropped.
 
 mod engine;
-mod http;
+pub mod http;
 mod mount;
 mod platform;
 mod repository;
