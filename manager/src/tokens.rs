@@ -38,7 +38,7 @@ impl Manager {
         let now = Utc::now();
         let days = if kind == TokenKind::Session { SESSION_DAYS } else { TOKEN_DAYS };
         let mut change = self.records.change().await.or_internal()?;
-        change.add_token(&hash_of(&token), user, kind, scope, label, now, now + Duration::days(days)).await.or_internal()?;
+        change.add_token(&hash_of(&token), user, (kind, scope), label, (now, now + Duration::days(days))).await.or_internal()?;
         change.commit().await.or_internal()?;
         Ok(token)
     }

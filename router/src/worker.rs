@@ -130,7 +130,7 @@ impl Worker {
                 tried: tried.contains(&backend.key),
             }
         };
-        let at = load_balancer::pick(pool.backends.len(), look, &mut *self.random.borrow_mut())?;
+        let at = load_balancer::pick(pool.backends.len(), look, &mut self.random.borrow_mut())?;
         Some(pool.backends[at].lease())
     }
 

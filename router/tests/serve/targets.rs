@@ -20,11 +20,11 @@ fn every_byte_of_a_target_reaches_the_app_at_every_split() {
             let seen = &answer.body;
             let line = seen.split(|byte| *byte == b'\r').next().expect("a line");
             assert_eq!(line, [b"POST ", target, b" HTTP/1.1"].concat(), "split at {split}");
-            assert!(seen.ends_with(&[b"\r\n\r\n", &body[..]].concat()), "split at {split}: {:?}", String::from_utf8_lossy(&seen));
+            assert!(seen.ends_with(&[b"\r\n\r\n", &body[..]].concat()), "split at {split}: {:?}", String::from_utf8_lossy(seen));
         }
         // The connection is as good as any other: the next request on it is read on its own.
         let mut client = running.connect();
-        client.send(&[&bytes[..], format!("GET /next HTTP/1.1\r\nHost: {HOST}\r\n\r\n").as_bytes()].concat());
+        client.send([&bytes[..], format!("GET /next HTTP/1.1\r\nHost: {HOST}\r\n\r\n").as_bytes()].concat());
         assert!(client.answer("POST").body.starts_with(&[b"POST ", target].concat()));
         assert!(client.answer("GET").body.starts_with(b"GET /next HTTP/1.1\r\n"));
     }

@@ -122,11 +122,9 @@ impl Change {
         &mut self,
         hash: &[u8],
         user: &UserName,
-        kind: TokenKind,
-        scope: TokenScope,
+        (kind, scope): (TokenKind, TokenScope),
         label: &str,
-        now: Time,
-        expires: Time,
+        (now, expires): (Time, Time),
     ) -> Result<(), RecordsError> {
         sqlx::query("DELETE FROM tokens WHERE expires_at <= $1").bind(now).execute(&mut *self.tx).await.map_err(at("old tokens"))?;
         sqlx::query("INSERT INTO tokens (hash, user_name, kind, label, created_at, expires_at, scope) VALUES ($1, $2, $3, $4, $5, $6, $7)")
