@@ -119,6 +119,24 @@ async fn networks_of_the_host_and_of_examples_are_closed() {
     }
 }
 
+/// The engine's resolver answers for every address of the network, and nothing can switch that off: what it says of another instance has
+/// to be its random id and no word of whose it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_engines_resolver_tells_nobody_whose_an_address_is() {
+    let mut host = TestHost::up().await;
+    host.release(1, &[("web", process(SERVE))]).await;
+    let (one, two) = (host.order(1, "web", 1).await, host.order(1, "web", 2).await);
+    host.wait_state(&one, InstanceState::Healthy).await;
+    let address = host.wait_state(&two, InstanceState::Healthy).await.address.expect("an address").ip();
+    let (_, said) = host.inside(&one, &format!("nslookup {address} 127.0.0.11 2>&1")).await;
+    let network = &host.config.network.name;
+    assert!(said.contains(&format!("slipway-{two}.{network}")) || said.contains("NXDOMAIN"), "no resolver answered: {said}");
+    let app = app();
+    for word in [app.tenant.as_str(), app.app.as_str()] {
+        assert!(!said.contains(word), "it names {word}: {said}");
+    }
+}
+
 /// What `probe` says: whether each call was done, or how it failed.
 const CALLS: &str = "io_uring_setup ENOSYS\nsocket AF_VSOCK EPERM\nsocket AF_ALG EPERM\nsocket NETLINK_SOCK_DIAG EPERM\nsocket AF_INET ok\nsocket NETLINK_ROUTE ok\nunshare EPERM\nclone CLONE_NEWUSER EPERM\nclone3 ENOSYS\nkeyctl EPERM\nuserfaultfd EPERM\nthread ok\nprocess ok\n";
 
