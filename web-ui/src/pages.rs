@@ -27,6 +27,7 @@ mod health;
 mod home;
 mod logs;
 mod markdown;
+mod membership;
 mod page_refresh;
 mod relative_time;
 mod sign_in;
@@ -90,6 +91,9 @@ pub(crate) fn router() -> Router<Arc<Web>> {
         .route("/account/tokens", post(account::create_token))
         .route("/account/tokens/revoke", post(account::revoke_token))
         .route("/account/password", post(account::set_password))
+        .route("/account/invitations/accept", post(membership::accept))
+        .route("/account/invitations/decline", post(membership::decline))
+        .route("/account/memberships/leave", post(membership::leave))
         .route("/apps/{tenant}/{app}", get(app::redirect))
         .route("/apps/{tenant}/{app}/{env}", get(app::page))
         .route("/apps/{tenant}/{app}/{env}/live", get(app::live))

@@ -62,6 +62,8 @@ async fn foreign_pages_can_do_nothing() {
         "/apps/acme/shop/dev/scale",
         "/apps/acme/shop/dev/rollback",
         "/account/tokens",
+        "/account/invitations/accept",
+        "/account/memberships/leave",
         "/sign-out",
         "/sign-in",
         "/api/v1/apps/acme/shop/envs/dev/restart",
@@ -314,5 +316,44 @@ async fn an_account_is_ones_own() {
     let me = send(&router, platform::api(Method::GET, "/api/v1/whoami", Some(&token), None)).await;
     assert_eq!(me.json()["user"], "ada");
     assert!(!send(&router, page("/account", Some(&ada))).await.text.contains(&token), "a token is shown again");
+    platform.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invitation_is_answered_and_a_tenant_left_in_the_browser() {
+    let platform = Platform::start().await;
+    platform.push("ada", &shop(), &"a".repeat(40), "First").await.expect("a release");
+    let router = platform.router();
+    let (ada, mallory) = (platform.session("ada").await, platform.session("mallory").await);
+    let invite = || async {
+        let token = platform.token("ada").await;
+        let body = serde_json::json!({ "role": "viewer" });
+        let invited =
+            send(&router, platform::api(Method::PUT, "/api/v1/tenants/acme/teams/web/members/mallory", Some(&token), Some(body))).await;
+        assert!(invited.status.is_success(), "{}", invited.text);
+    };
+    invite().await;
+    assert!(!send(&router, page("/", Some(&mallory))).await.text.contains("acme/shop"), "an invitation alone shows the app");
+    let shown = send(&router, page("/account", Some(&mallory))).await.text;
+    assert!(shown.contains("Accept acme / web") && shown.contains("as viewer · by ada"), "{shown}");
+
+    let declined = send(&router, form("/account/invitations/decline", Some(&mallory), "tenant=acme&team=web")).await;
+    assert_eq!(declined.header("location"), "/account?said=declined", "{}", declined.text);
+    assert!(!send(&router, page("/account", Some(&mallory))).await.text.contains("Accept acme"), "it is still offered");
+    let twice = send(&router, form("/account/invitations/accept", Some(&mallory), "tenant=acme&team=web")).await;
+    assert!(twice.status.is_client_error() && twice.text.contains("class=\"user-error\""), "{}: {}", twice.status, twice.text);
+
+    invite().await;
+    let others = send(&router, form("/account/invitations/accept", Some(&ada), "tenant=acme&team=web")).await;
+    assert!(others.status.is_client_error(), "ada took the invitation of another: {}", others.status);
+    let accepted = send(&router, form("/account/invitations/accept", Some(&mallory), "tenant=acme&team=web")).await;
+    assert_eq!(accepted.header("location"), "/account?said=accepted", "{}", accepted.text);
+    assert!(send(&router, page("/apps/acme/shop/dev", Some(&mallory))).await.status.is_success(), "the member does not see the app");
+
+    let left = send(&router, form("/account/memberships/leave", Some(&mallory), "tenant=acme")).await;
+    assert_eq!(left.header("location"), "/account?said=left", "{}", left.text);
+    assert_eq!(send(&router, page("/apps/acme/shop/dev", Some(&mallory))).await.status, StatusCode::NOT_FOUND);
+    let last = send(&router, form("/account/memberships/leave", Some(&mallory), "tenant=evil")).await;
+    assert!(last.status.is_client_error(), "the last owner left: {}", last.status);
     platform.stop().await;
 }

@@ -130,15 +130,26 @@ mod tests {
         answer.build_bytes_vec().expect("a packet")
     }
 
+    /// A port that is free for both: the one that UDP gets may be taken for TCP by another program.
+    async fn sockets_of_one_port() -> (UdpSocket, TcpListener) {
+        for _ in 0..100 {
+            let udp = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+            if let Ok(tcp) = TcpListener::bind(udp.local_addr().expect("an address")).await {
+                return (udp, tcp);
+            }
+        }
+        panic!("no port was free for both UDP and TCP in 100 tries");
+    }
+
     #[tokio::test]
     async fn a_record_is_found_over_udp_and_over_tcp() {
         let dir = tempfile::tempdir().expect("a directory");
         let resolv_conf = dir.path().join("resolv.conf");
         std::fs::write(&resolv_conf, "search example.com\nnameserver 127.0.0.1\n").expect("a file");
         for over_tcp in [false, true] {
-            let udp = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+            let (udp, tcp) = sockets_of_one_port().await;
             let address = udp.local_addr().expect("an address");
-            let tcp = if over_tcp { Some(TcpListener::bind(address).await.expect("the same port")) } else { None };
+            let tcp = over_tcp.then_some(tcp);
             let server = tokio::spawn(serve(udp, tcp, "slipway=abc"));
             let dns = SystemDns { resolv_conf: resolv_conf.clone(), port: address.port() };
             let records = dns.txt("_slipway.www.example.com").await.expect("an answer");

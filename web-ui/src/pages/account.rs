@@ -10,6 +10,7 @@ use model::UserName;
 use serde::{Deserialize, Serialize};
 use store::records::{TokenKind, TokenScope};
 
+use super::membership::{self, InvitationView};
 use super::relative_time::{When, when};
 use super::{Answer, Visitor};
 use crate::Web;
@@ -32,6 +33,7 @@ struct Page {
     token: String,
     keys: Vec<KeyView>,
     tokens: Vec<TokenView>,
+    invitations: Vec<InvitationView>,
     memberships: Vec<MembershipView>,
 }
 
@@ -59,7 +61,8 @@ struct MembershipView {
     role: &'static str,
 }
 
-fn myself(who: &Identity) -> Result<UserName, Problem> {
+/// The user who asks; a token of the platform itself is none.
+pub(super) fn myself(who: &Identity) -> Result<UserName, Problem> {
     who.user().cloned().ok_or_else(|| Problem(not_signed_in()))
 }
 
@@ -68,6 +71,9 @@ fn said(word: &str) -> &'static str {
         "key" => "The key is added. You can push with it now.",
         "key-gone" => "The key is removed.",
         "token-gone" => "The token is revoked.",
+        "accepted" => "You are a member now.",
+        "declined" => "The invitation is declined.",
+        "left" => "You have left the tenant.",
         "password" => "The password is set. Other browsers are signed out.",
         _ => "",
     }
@@ -78,6 +84,7 @@ async fn draw(web: &Web, who: &Identity, said: &'static str, token: String) -> A
     let now = Utc::now();
     let keys = web.manager.keys(who, &user).await?;
     let tokens = web.manager.tokens(who, &user).await?;
+    let invitations = membership::invitations(web, who, &user).await?;
     let page = Page {
         user: user.to_string(),
         is_super: who.is_super,
@@ -102,6 +109,7 @@ async fn draw(web: &Web, who: &Identity, said: &'static str, token: String) -> A
                 made: when(token.created_at, now),
             })
             .collect(),
+        invitations,
         memberships: who
             .memberships
             .iter()
@@ -111,7 +119,8 @@ async fn draw(web: &Web, who: &Identity, said: &'static str, token: String) -> A
     Ok(web.pages.draw("account.html", Some(who), &page))
 }
 
-fn back(word: &str) -> Answer {
+/// Back to the page, which says what was done.
+pub(super) fn back(word: &str) -> Answer {
     Ok(Redirect::to(&format!("/account?said={word}")).into_response())
 }
 
