@@ -1,7 +1,5 @@
 //! What a container can and can not reach, with real traffic through the real rules.
 
-use std::time::Duration;
-
 use crate::common::{SERVE, TestHost, app, get, process};
 use model::InstanceState;
 use slugrunner::OneOffRequest;
@@ -35,10 +33,9 @@ async fn an_instance_reaches_neither_host_nor_metadata_nor_neighbours_and_the_ho
         "100.64.0.1 80".to_owned(),
         format!("{} {}", second.ip(), second.port()),
     ] {
-        let started = std::time::Instant::now();
-        let (code, said) = host.inside(&one, &format!("nc -w 3 {target} </dev/null")).await;
+        let (code, said) = host.inside(&one, &format!("nc -w 20 {target} </dev/null 2>&1")).await;
         assert!(code != 0 && !said.contains("reached"), "{target} was reached: {said}");
-        assert!(started.elapsed() < Duration::from_secs(2), "{target}: it was left hanging");
+        assert!(!said.contains("timed out"), "{target} was left hanging instead of refused: {said}");
     }
     // The same listener is there for those who may: the rules decide, not its absence.
     let mut text = String::new();
@@ -112,10 +109,9 @@ async fn networks_of_the_host_and_of_examples_are_closed() {
         "240.0.0.1",
         "192.88.99.1",
     ] {
-        let started = std::time::Instant::now();
-        let (code, said) = host.inside(&web, &format!("nc -w 5 {target} 80 </dev/null")).await;
+        let (code, said) = host.inside(&web, &format!("nc -w 20 {target} 80 </dev/null 2>&1")).await;
         assert!(code != 0, "{target} answered");
-        assert!(started.elapsed() < Duration::from_secs(2), "{target} was waited for instead of refused: {said}");
+        assert!(!said.contains("timed out"), "{target} was left hanging instead of refused: {said}");
     }
 }
 
