@@ -139,10 +139,7 @@ impl Follower {
         let result = self.follow().await;
         match &result {
             Err(LiveError::SessionEnded) => {
-                // All that was said in it is gone: say it again in a new one.
-                self.session = None;
-                self.unrouted.clear();
-                self.drained.clear();
+                self.forget_session();
                 self.quiet.notify_one();
             }
             Err(error) if !self.failing => tracing::warn!(%error, "could not read coordination; the last table stays"),
@@ -153,8 +150,19 @@ impl Follower {
         result.is_ok()
     }
 
+    /// All that was said in the session is gone: it is to be said again in a new one.
+    fn forget_session(&mut self) {
+        self.session = None;
+        self.unrouted.clear();
+        self.drained.clear();
+    }
+
     async fn follow(&mut self) -> Result<(), LiveError> {
-        // First of all it must be known that there is a router: until it speaks, an instance is not drained.
+        // First of all it must be known that there is a router: an instance is stopped when every known one has let go of it. A server
+        // that came back since the last reading knows of none, and reading alone would not tell.
+        if self.session.is_some() && !self.live.is_router_registered(&self.id).await? {
+            self.forget_session();
+        }
         if self.session.is_none() {
             let session = self.live.session().await?;
             self.live.register_router(&session, &self.id).await?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::{InstanceState, Route, RouteState, RouterId};
 use router::{Follower, Snapshot};
-use store::live::{Coordination, Embedded, Live, LiveError, Node, Op, Session, Watch};
+use store::live::{Coordination, Embedded, Live, LiveError, Node, Op, Remote, Session, Watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{APP, App, HOST, Running, wait_until};
@@ -110,5 +110,36 @@ fn what_is_reported_is_served_and_what_drains_is_said() {
     assert_eq!(second.get("/").text(), "new");
     cut.store(false, Ordering::SeqCst);
     wait_until("the table follows again", || running.get("/").status == 503);
+    until.cancel();
+}
+
+/// An instance is stopped when every router that is there has let go of it. A server that came back knows of no router until it speaks.
+#[test]
+fn a_server_that_comes_back_knows_the_router_before_anything_drains() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let dir = tempfile::tempdir().expect("a folder");
+    let socket = dir.path().join("tree");
+    let served = || {
+        // It is not there the first time.
+        let _ = std::fs::remove_file(&socket);
+        let _in = runtime.enter();
+        let (listener, tree) = (tokio::net::UnixListener::bind(&socket).expect("a socket"), Arc::new(Embedded::in_memory()));
+        (tree.clone(), runtime.spawn(store::live::serve(listener, tree, CancellationToken::new())))
+    };
+    let is_known = |tree: &Embedded| !runtime.block_on(tree.scan("routers/")).expect("read").is_empty();
+
+    let (tree, serving) = served();
+    let running = Running::start(|_| {});
+    let until = CancellationToken::new();
+    let live = Live::new(Arc::new(runtime.block_on(Remote::open(&socket))));
+    let mut follower = Follower::new(running.handle.clone(), live, RouterId::mint([1; 10]));
+    runtime.block_on(follower.first());
+    assert!(is_known(&tree));
+    runtime.spawn(follower.run(until.clone()));
+    serving.abort();
+    // It ends as aborted.
+    let _ = runtime.block_on(serving);
+    let (tree, _serving) = served();
+    wait_until("the router is known to the server that came back", || is_known(&tree));
     until.cancel();
 }

@@ -28,6 +28,11 @@ impl Live {
         self.0.commit(vec![put(format!("routers/{router}"), &Registered { id: router.clone() }, Expect::Any, session.life())]).await
     }
 
+    /// Whether a router is known to be there. What it said ends with its session, also when it hears nothing of that end.
+    pub async fn is_router_registered(&self, router: &RouterId) -> Result<bool, LiveError> {
+        Ok(self.0.get(&format!("routers/{router}")).await?.is_some())
+    }
+
     /// A router says that it sends nothing new to an instance; requests may be in flight still.
     pub async fn mark_unrouted(&self, session: &Session, router: &RouterId, instance: &InstanceId) -> Result<(), LiveError> {
         self.mark(session, router, instance, false).await
