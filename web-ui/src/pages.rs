@@ -9,6 +9,7 @@ use axum::routing::{get, post};
 use http::StatusCode;
 use http::request::Parts;
 use manager::Identity;
+use model::UserName;
 use serde::Serialize;
 
 use crate::caller::Caller;
@@ -128,6 +129,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
         let identity = parts.extensions.get::<Caller>().and_then(|caller| caller.identity.clone());
         identity.map(Visitor).ok_or_else(|| Problem(not_signed_in()))
     }
+}
+
+/// The user who asks. The operator's socket is nobody's account.
+fn myself(who: &Identity) -> Result<UserName, Problem> {
+    who.user().cloned().ok_or_else(|| Problem(not_signed_in()))
+}
+
+/// Back to the page of the account, which says what was done.
+fn to_account(done: &str) -> Answer {
+    Ok(Redirect::to(&format!("/account?said={done}")).into_response())
 }
 
 /// A value as one part of a query.

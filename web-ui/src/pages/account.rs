@@ -3,20 +3,17 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Redirect};
 use chrono::Utc;
 use manager::Identity;
-use model::UserName;
 use serde::{Deserialize, Serialize};
 use store::records::{TokenKind, TokenScope};
 
 use super::membership::{self, InvitationView};
 use super::relative_time::{When, when};
-use super::{Answer, Visitor};
+use super::{Answer, Visitor, myself, to_account};
 use crate::Web;
 use crate::caller::Caller;
 use crate::extract::{Asked, Sent};
-use crate::problem::{Problem, not_signed_in};
 
 #[derive(Deserialize)]
 pub(crate) struct Said {
@@ -59,11 +56,6 @@ struct MembershipView {
     tenant: String,
     team: String,
     role: &'static str,
-}
-
-/// The user who asks; a token of the platform itself is none.
-pub(super) fn myself(who: &Identity) -> Result<UserName, Problem> {
-    who.user().cloned().ok_or_else(|| Problem(not_signed_in()))
 }
 
 fn said(word: &str) -> &'static str {
@@ -119,11 +111,6 @@ async fn draw(web: &Web, who: &Identity, said: &'static str, token: String) -> A
     Ok(web.pages.draw("account.html", Some(who), &page))
 }
 
-/// Back to the page, which says what was done.
-pub(super) fn back(word: &str) -> Answer {
-    Ok(Redirect::to(&format!("/account?said={word}")).into_response())
-}
-
 /// The page.
 pub(crate) async fn page(State(web): State<Arc<Web>>, Visitor(who): Visitor, Asked(query): Asked<Said>) -> Answer {
     draw(&web, &who, said(&query.said), String::new()).await
@@ -137,7 +124,7 @@ pub(crate) struct Key {
 /// Adds a key.
 pub(crate) async fn add_key(State(web): State<Arc<Web>>, Visitor(who): Visitor, Sent(form): Sent<Key>) -> Answer {
     web.manager.add_key(&who, &myself(&who)?, &form.key).await?;
-    back("key")
+    to_account("key")
 }
 
 #[derive(Deserialize)]
@@ -148,7 +135,7 @@ pub(crate) struct Fingerprint {
 /// Removes a key.
 pub(crate) async fn remove_key(State(web): State<Arc<Web>>, Visitor(who): Visitor, Sent(form): Sent<Fingerprint>) -> Answer {
     web.manager.remove_key(&who, &myself(&who)?, &form.fingerprint).await?;
-    back("key-gone")
+    to_account("key-gone")
 }
 
 #[derive(Deserialize)]
@@ -172,7 +159,7 @@ pub(crate) struct TokenId {
 /// Ends a token.
 pub(crate) async fn revoke_token(State(web): State<Arc<Web>>, Visitor(who): Visitor, Sent(form): Sent<TokenId>) -> Answer {
     web.manager.revoke_token(&who, &myself(&who)?, &form.id).await?;
-    back("token-gone")
+    to_account("token-gone")
 }
 
 #[derive(Deserialize)]
@@ -189,5 +176,5 @@ pub(crate) async fn set_password(State(web): State<Arc<Web>>, caller: Caller, Vi
     web.manager.set_password(&who, &me, (Some(&form.current), &form.password), caller.token.as_deref()).await?;
     drop(entered);
     web.sign_ins.was_right(caller.client, me.as_str());
-    back("password")
+    to_account("password")
 }

@@ -8,9 +8,8 @@ use manager::Identity;
 use model::{TeamName, TenantName, UserName};
 use serde::{Deserialize, Serialize};
 
-use super::account::{back, myself};
 use super::relative_time::{When, when};
-use super::{Answer, Visitor};
+use super::{Answer, Visitor, myself, to_account};
 use crate::Web;
 use crate::extract::Sent;
 use crate::problem::Problem;
@@ -48,16 +47,16 @@ pub(crate) struct Invited {
 /// Accepts an invitation.
 pub(crate) async fn accept(State(web): State<Arc<Web>>, Visitor(who): Visitor, Sent(form): Sent<Invited>) -> Answer {
     web.manager.accept_invitation(&who, &myself(&who)?, &form.tenant, &form.team).await?;
-    back("accepted")
+    to_account("accepted")
 }
 
 /// Declines an invitation.
 pub(crate) async fn decline(State(web): State<Arc<Web>>, Visitor(who): Visitor, Sent(form): Sent<Invited>) -> Answer {
     web.manager.decline_invitation(&who, &myself(&who)?, &form.tenant, &form.team).await?;
-    back("declined")
+    to_account("declined")
 }
 
-/// Which tenant is left. Its name is typed, as a wrong click can only be undone by somebody else.
+/// Which tenant is left. Its name is typed: only an owner could undo a wrong click.
 #[derive(Deserialize)]
 pub(crate) struct Left {
     tenant: TenantName,
@@ -66,5 +65,5 @@ pub(crate) struct Left {
 /// Leaves every team of a tenant.
 pub(crate) async fn leave(State(web): State<Arc<Web>>, Visitor(who): Visitor, Sent(form): Sent<Left>) -> Answer {
     web.manager.leave_tenant(&who, &myself(&who)?, &form.tenant).await?;
-    back("left")
+    to_account("left")
 }
